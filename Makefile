@@ -1,0 +1,90 @@
+# Everything starts here: `make help`. Each target works first on a fresh clone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KILLS ?= 1000
+CASES ?= 20000
+
+# Only what changes the compiled extension: the Python sources are used where they stand.
+SOURCES := $(wildcard Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml python/build.rs .cargo/config.toml) \
+	$(shell find src python/src -name '*.rs' 2>/dev/null)
+PYTHON_CHECKED := python/oocmap python/tests examples benches/python
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test test-rust test-python lint lint-rust lint-python bench crash fuzz docs wheel clean
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("oocmap needs Python 3.10 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.build-tools: $(VENV)/.created requirements-build.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet -r requirements-build.txt
+	@touch $@
+
+$(VENV)/.dev-tools: $(VENV)/.build-tools requirements-dev.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.extension: $(VENV)/.build-tools $(SOURCES)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked
+	@touch $@
+
+run: $(VENV)/.extension ## Index the standard library and Unicode into one map, and ask it questions
+	$(BIN)/python examples/stdlib_index.py
+
+test: test-rust test-python ## Run every test (Rust, loom models, Python, the stub, README and examples)
+
+test-rust: ## Run the tests of the engine and of the loom models
+	cargo test --locked --workspace --exclude oocmap-python
+
+test-python: $(VENV)/.extension $(VENV)/.dev-tools ## Run the Python tests, and hold the stub against the extension
+	$(BIN)/python -m mypy.stubtest oocmap --mypy-config-file pyproject.toml
+	$(BIN)/python -m pytest
+
+lint: lint-rust lint-python ## Check formatting, lints and types
+
+lint-rust: ## Check the Rust sources
+	cargo fmt --all --check
+	PYO3_PYTHON=$(shell command -v $(PYTHON)) cargo clippy --locked --workspace --all-targets -- -D warnings
+
+lint-python: $(VENV)/.dev-tools ## Check the Python sources
+	$(BIN)/ruff check $(PYTHON_CHECKED)
+	$(BIN)/ruff format --check $(PYTHON_CHECKED)
+	$(BIN)/mypy python/oocmap
+	$(BIN)/mypy python/tests
+	$(BIN)/mypy examples
+	$(BIN)/mypy benches/python
+
+bench: $(VENV)/.extension $(VENV)/.dev-tools ## Measure against dict, pickle and LMDB; write docs/benchmarks.md
+	$(BIN)/python benches/python/run.py --write docs/benchmarks.md
+
+crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, KILLS times (1000)
+	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_processes.py -k kill \
+		-o faulthandler_timeout=7200
+
+fuzz: $(VENV)/.extension $(VENV)/.dev-tools ## Run the generated tests for long, CASES each (20000)
+	PROPTEST_CASES=$(CASES) cargo test --locked --release --package oocmap
+	$(BIN)/python -m pytest --hypothesis-profile=slow python/tests/test_model.py python/tests/test_keys.py \
+		python/tests/test_values.py -o faulthandler_timeout=7200
+
+docs: ## Build the Rust documentation; warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --package oocmap
+
+wheel: $(VENV)/.build-tools ## Build a wheel into dist/ and try it in a clean environment
+	rm -rf dist
+	$(BIN)/maturin build --release --locked --out dist --interpreter $(BIN)/python
+	$(PYTHON) -m venv --clear dist/.try
+	dist/.try/bin/python -m pip --disable-pip-version-check install --quiet --no-index dist/*.whl
+	cd dist && .try/bin/python -c "from oocmap import OOCMap; m = OOCMap('try.ooc'); m[1] = ['a']; assert m == {1: ['a']}; m.close()"
+	rm -rf dist/.try dist/try.ooc* dist/.try.ooc*
+
+clean: ## Remove everything that was built
+	rm -rf target dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find python examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f python/oocmap/*.so

@@ -1,0 +1,1 @@
+//! Workloads that are the same for every engine.

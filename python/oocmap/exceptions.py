@@ -1,0 +1,73 @@
+"""The exceptions of oocmap, each also a builtin one where Python has it."""
+
+from __future__ import annotations
+
+import io
+
+__all__ = [
+    "ClosedError",
+    "CommitOutcomeUnknownError",
+    "CorruptedError",
+    "Error",
+    "FormatError",
+    "InvalidKeyError",
+    "LockTimeoutError",
+    "MapFullError",
+    "ReadOnlyError",
+    "TooLargeError",
+    "TransactionClosedError",
+    "TransactionError",
+    "UnsupportedTypeError",
+]
+
+
+class Error(Exception):
+    """The root of all exceptions of oocmap."""
+
+
+class MapFullError(Error, OSError):
+    """The data file reached ``max_size``; the transaction was rolled back, and the map stays usable."""
+
+
+class CorruptedError(Error, OSError):
+    """The data file holds bytes that oocmap never writes."""
+
+
+class FormatError(Error, OSError):
+    """The file is no map, or one of a newer format."""
+
+
+class LockTimeoutError(Error, TimeoutError):
+    """Another writer kept the map for all of ``lock_timeout``."""
+
+
+class ReadOnlyError(Error, io.UnsupportedOperation):
+    """A modification was asked of a snapshot, or of a map that was opened with ``readonly=True``."""
+
+
+class TransactionClosedError(Error, ValueError):
+    """The transaction has ended."""
+
+
+class ClosedError(Error, ValueError):
+    """The map or the snapshot was closed."""
+
+
+class TransactionError(Error, RuntimeError):
+    """A transaction was asked to wait for something that could never happen."""
+
+
+class CommitOutcomeUnknownError(Error, OSError):
+    """The disk failed while committing, and left open whether the transaction happened."""
+
+
+class UnsupportedTypeError(Error, TypeError, ValueError):
+    """An object has no native form; the text names its type and says what to do."""
+
+
+class InvalidKeyError(Error, ValueError):
+    """A key has no place in the order of keys, such as NaN, which equals nothing."""
+
+
+class TooLargeError(Error, ValueError, OverflowError):
+    """A key or value is larger, or nested more deeply, than a map can hold."""

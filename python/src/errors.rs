@@ -1,0 +1,107 @@
+//! Turns the engine's errors into Python's.
+
+use oocmap::Error;
+use pyo3::{
+    exceptions::{PyFileNotFoundError, PyKeyboardInterrupt, PyOSError, PyValueError},
+    prelude::*,
+    sync::PyOnceLock,
+    types::PyType,
+};
+
+/// The exception classes are Python code, since most have two bases: `oocmap/exceptions.py`.
+fn class<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyType>>, name: &str) -> PyResult<Bound<'py, PyType>> {
+    cell.import(py, "oocmap.exceptions", name).cloned()
+}
+
+macro_rules! exceptions {
+    ($($function:ident => $name:literal),* $(,)?) => {
+        $(
+            pub(crate) fn $function(py: Python<'_>, text: impl Into<String>) -> PyErr {
+                static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+                match class(py, &CLASS, $name) {
+                    Ok(class) => PyErr::from_type(class, text.into()),
+                    Err(error) => error,
+                }
+            }
+        )*
+    };
+}
+
+exceptions! {
+    closed => "ClosedError",
+    read_only => "ReadOnlyError",
+    transaction_closed => "TransactionClosedError",
+    transaction => "TransactionError",
+    lock_timeout => "LockTimeoutError",
+    unsupported => "UnsupportedTypeError",
+    invalid_key => "InvalidKeyError",
+    too_large => "TooLargeError",
+}
+
+macro_rules! os_exceptions {
+    ($($function:ident => $name:literal),* $(,)?) => {
+        $(
+            fn $function(py: Python<'_>, errno: Option<i32>, text: String) -> PyErr {
+                static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+                match (class(py, &CLASS, $name), errno) {
+                    (Ok(class), Some(errno)) => PyErr::from_type(class, (errno, text)),
+                    (Ok(class), None) => PyErr::from_type(class, text),
+                    (Err(error), _) => error,
+                }
+            }
+        )*
+    };
+}
+
+os_exceptions! {
+    map_full => "MapFullError",
+    corrupted => "CorruptedError",
+    format => "FormatError",
+    commit_outcome_unknown => "CommitOutcomeUnknownError",
+}
+
+/// An engine error as the exception that api.md promises.
+pub(crate) fn to_python(error: Error) -> PyErr {
+    Python::attach(|py| {
+        let text = error.to_string();
+        match error {
+            Error::Closed => closed(py, text),
+            Error::ReadOnly(_) => read_only(py, text),
+            Error::TransactionClosed => transaction_closed(py, text),
+            Error::Transaction(_) => transaction(py, text),
+            Error::LockTimeout(_) => lock_timeout(py, text),
+            // Whoever interrupted the wait has left the reason; see `pending`.
+            Error::Interrupted => PyKeyboardInterrupt::new_err(text),
+            Error::MapFull { .. } => map_full(py, Some(28), text),
+            Error::Corrupted(_) => corrupted(py, None, text),
+            Error::Format { .. } => format(py, None, text),
+            Error::InvalidKey(_) => invalid_key(py, text),
+            Error::Unsupported(_) => unsupported(py, text),
+            Error::TooLarge(_) => too_large(py, text),
+            Error::InvalidOption(_) => PyValueError::new_err(text),
+            Error::CommitOutcomeUnknown(source) => {
+                commit_outcome_unknown(py, source.raw_os_error(), text)
+            }
+            Error::Io { source, .. } => match source.raw_os_error() {
+                // OSError chooses the subclass, such as FileNotFoundError, by the number.
+                Some(errno) => PyOSError::new_err((errno, text)),
+                None if source.kind() == std::io::ErrorKind::NotFound => PyFileNotFoundError::new_err(text),
+                None => PyErr::from(std::io::Error::new(source.kind(), text)),
+            },
+            other => PyOSError::new_err(other.to_string()),
+        }
+    })
+}
+
+/// Lets `?` turn engine errors into Python's.
+pub(crate) trait OrRaise<T> {
+    /// The result, or the exception.
+    fn or_raise(self) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for oocmap::Result<T> {
+    #[inline]
+    fn or_raise(self) -> PyResult<T> {
+        self.map_err(to_python)
+    }
+}

@@ -1,0 +1,35 @@
+//! The Python classes of oocmap: a thin skin over the engine.
+
+mod buffer;
+mod convert;
+mod errors;
+mod iterators;
+mod lazy;
+mod map;
+mod mapping;
+mod names;
+mod pending;
+mod snapshot;
+mod transaction;
+mod views;
+
+/// The extension module; `oocmap` exports what users need of it.
+#[pyo3::pymodule]
+mod _oocmap {
+    /// The version of the package.
+    #[pymodule_export]
+    #[pyo3(name = "__version__")]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_export]
+    use crate::{
+        buffer::PageBuffer,
+        iterators::{LazyIterator, MapIterator},
+        lazy::{dict::LazyDict, list::LazyList, set::LazyFrozenSet, set::LazySet, tuple::LazyTuple},
+        map::OOCMap,
+        mapping::Mapping,
+        snapshot::Snapshot,
+        transaction::Transaction,
+        views::{ItemsView, KeysView, MapRange, ValuesView},
+    };
+}

@@ -1,0 +1,183 @@
+//! The map itself.
+
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use oocmap::{Environment, Options};
+use pyo3::{
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+    types::{PyBytes, PyDict, PyString, PyTuple, PyType},
+};
+
+use crate::{
+    errors::OrRaise,
+    mapping::{Access, Mapping, Opened},
+    names::Origin,
+    pending::seconds,
+};
+
+/// A dict on disk whose values are whole object graphs.
+///
+/// Parameters
+/// ----------
+/// path : str, bytes or os.PathLike
+///     The data file; helper files beside it share its name as a prefix.
+/// readonly : bool
+///     Make every modification raise ``ReadOnlyError``; works on a read-only file.
+/// create : bool
+///     Make the file when it is missing.
+/// max_size : int or None
+///     The largest size of the data file, in bytes; ``None`` or 0 for as large as the disk.
+/// lock_timeout : float or None
+///     Seconds to wait for another writer before ``LockTimeoutError``; ``None`` to wait for ever.
+///
+/// Raises
+/// ------
+/// FormatError
+///     When the file is no map, or one of a newer format; it is left as it was.
+/// CorruptedError
+///     When the file is damaged; it is left as it was.
+/// OSError
+///     When the operating system refuses, such as ``FileNotFoundError`` or ``IsADirectoryError``.
+#[pyclass(frozen, extends = Mapping, subclass, module = "oocmap")]
+pub(crate) struct OOCMap;
+
+#[pymethods]
+impl OOCMap {
+    #[new]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        // `__init__` opens, so that subclasses may have arguments of their own.
+        let _ = (args, kwargs);
+        PyClassInitializer::from(Mapping::unopened()).add_subclass(Self)
+    }
+
+    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, lock_timeout=None))]
+    fn __init__(
+        slf: Bound<'_, Self>,
+        path: &Bound<'_, PyAny>,
+        readonly: bool,
+        create: bool,
+        max_size: Option<&Bound<'_, PyAny>>,
+        lock_timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let path = file_path(path)?;
+        let options =
+            Options { readonly, create, max_size: size(max_size)?, lock_timeout: seconds(lock_timeout)? };
+        let environment = py.detach(|| Environment::open(&path, &options)).or_raise()?;
+        slf.as_super().get().open(Access::Live {
+            opened: Arc::new(Opened::new(environment)),
+            origin: Arc::new(Origin::default()),
+        })
+    }
+
+    /// The path of the data file.
+    #[getter]
+    fn path(slf: &Bound<'_, Self>) -> PyResult<PathBuf> {
+        Ok(slf.as_super().get().access()?.opened().path.clone())
+    }
+
+    /// Close the handle; what was read from it stays good, and other handles to the map stay open.
+    ///
+    /// A transaction of this thread that is still open is rolled back.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let Some(access) = slf.as_super().get().opened() else { return Ok(()) };
+        let Some(environment) = access.opened().close() else { return Ok(()) };
+        py.detach(move || {
+            if let Some(transaction) = environment.participating() {
+                // It may have ended a moment ago, which is as good.
+                let _ = transaction.roll_back();
+            }
+            environment.release();
+            drop(environment);
+        });
+        Ok(())
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.as_super().get().access()?.check(slf.py())?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc_value, traceback);
+        Self::close(slf)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let name = slf.get_type().name()?;
+        let Some(access) = slf.as_super().get().opened() else { return Ok(format!("<{name}, not open>")) };
+        let path = access.opened().path.display();
+        if access.check(py).is_err() {
+            return Ok(format!("<{name} '{path}', closed>"));
+        }
+        let entries = slf.len()?;
+        Ok(format!("<{name} '{path}', {entries} {}>", if entries == 1 { "entry" } else { "entries" }))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let access = slf.as_super().get().access()?;
+        access.check(py)?;
+        let Opened { options, path, .. } = &**access.opened();
+        let keywords = PyDict::new(py);
+        keywords.set_item("readonly", options.readonly)?;
+        keywords.set_item("create", false)?;
+        keywords.set_item("max_size", options.max_size)?;
+        keywords.set_item("lock_timeout", options.lock_timeout.map(|limit| limit.as_secs_f64()))?;
+        let path = std::path::absolute(path)?;
+        let reopen = py.import("oocmap._reopen")?.getattr("reopen")?;
+        let state = slf.as_any().getattr("__dict__").ok();
+        (reopen, (slf.get_type(), path, keywords), state).into_pyobject(py)
+    }
+
+    #[classmethod]
+    fn __class_getitem__(cls: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let alias = cls.py().import("types")?.getattr("GenericAlias")?;
+        Ok(alias.call1((cls, item))?.unbind())
+    }
+}
+
+/// A path as Python gives it: text, bytes, or an object that knows its path.
+fn file_path(path: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+    let path = path.py().import("os")?.call_method1("fspath", (path,))?;
+    if let Ok(path) = path.cast::<PyBytes>() {
+        return no_nul(OsString::from_vec(path.as_bytes().to_vec()));
+    }
+    if path.is_instance_of::<PyString>() {
+        return no_nul(path.extract()?);
+    }
+    Err(PyTypeError::new_err("path has to be a str, bytes or os.PathLike"))
+}
+
+fn no_nul(path: OsString) -> PyResult<PathBuf> {
+    if path.as_encoded_bytes().contains(&0) {
+        return Err(PyValueError::new_err("path has an embedded null character"));
+    }
+    Ok(path.into())
+}
+
+fn size(size: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    match size {
+        None => Ok(None),
+        Some(size) => match size.extract::<u64>() {
+            Ok(size) => Ok(Some(size)),
+            Err(error) if error.is_instance_of::<PyTypeError>(size.py()) => Err(error),
+            Err(_) => Err(PyValueError::new_err(format!("max_size is {size}; give a number of bytes from 0 on"))),
+        },
+    }
+}

@@ -1,0 +1,763 @@
+//! What maps, transactions and snapshots have in common: they are mappings.
+
+use std::{
+    ops::Bound as Limit,
+    path::PathBuf,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+};
+
+use oocmap::{
+    Copied, Draft, EntryKey, Environment, Key, Options, ReadTransaction, SharedScan, SharedWrite, Span, WriteScope,
+};
+use pyo3::{
+    exceptions::{PyKeyError, PyTypeError},
+    prelude::*,
+    types::{PyDict, PyMapping, PyMemoryView, PyTuple},
+};
+
+use crate::{
+    buffer::{self, Lender},
+    convert::{decode, encode, key},
+    errors::{self, OrRaise},
+    iterators::{MapIterator, Part as Give, Walk},
+    lazy::{self, sequence::same_or_equal},
+    names::Origin,
+    pending::{seconds, waiting},
+    snapshot::Snapshot,
+    transaction::Transaction,
+    views::{ItemsView, KeysView, MapRange, ValuesView, Viewed},
+};
+
+/// A map that is open, shared by its handle and by all that came from it.
+pub(crate) struct Opened {
+    environment: RwLock<Option<Environment>>,
+    pub(crate) options: Options,
+    pub(crate) path: PathBuf,
+}
+
+impl Opened {
+    pub(crate) fn new(environment: Environment) -> Self {
+        let (options, path) = (environment.options().clone(), environment.path());
+        Self { environment: RwLock::new(Some(environment)), options, path }
+    }
+
+    /// Does something with the environment; raises when the map is closed.
+    #[inline]
+    fn with<R>(&self, work: impl FnOnce(&Environment) -> oocmap::Result<R>) -> PyResult<R> {
+        match &*self.environment.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(environment) => work(environment).or_raise(),
+            None => Err(errors::to_python(oocmap::Error::Closed)),
+        }
+    }
+
+    /// The environment; raises when the map is closed.
+    pub(crate) fn environment(&self) -> PyResult<Environment> {
+        self.with(|environment| Ok(environment.clone()))
+    }
+
+    /// Closes the handle; answers the environment when it was open.
+    pub(crate) fn close(&self) -> Option<Environment> {
+        self.environment.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A version that a snapshot keeps until it is closed.
+pub(crate) struct Kept(RwLock<Option<ReadTransaction>>);
+
+impl Kept {
+    pub(crate) fn new(read: ReadTransaction) -> Self {
+        Self(RwLock::new(Some(read)))
+    }
+
+    #[inline]
+    pub(crate) fn read(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(read) => Ok(read.clone()),
+            None => Err(errors::closed(py, "the snapshot is closed; take another one")),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        let read = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(read);
+    }
+}
+
+/// What a mapping is a view of.
+#[derive(Clone)]
+pub(crate) enum Access {
+    /// The newest committed version, or this thread's transaction while it has one.
+    Live { opened: Arc<Opened>, origin: Arc<Origin> },
+    /// One transaction.
+    Write { opened: Arc<Opened>, origin: Arc<Origin>, transaction: Arc<SharedWrite>, nested: Option<u64> },
+    /// One version.
+    Version { opened: Arc<Opened>, origin: Arc<Origin>, kept: Arc<Kept> },
+}
+
+/// Where a mapping reads right now.
+pub(crate) enum Reader {
+    Version(ReadTransaction),
+    Transaction(Arc<SharedWrite>),
+}
+
+impl Access {
+    pub(crate) fn opened(&self) -> &Arc<Opened> {
+        match self {
+            Self::Live { opened, .. } | Self::Write { opened, .. } | Self::Version { opened, .. } => opened,
+        }
+    }
+
+    pub(crate) fn origin(&self) -> &Arc<Origin> {
+        match self {
+            Self::Live { origin, .. } | Self::Write { origin, .. } | Self::Version { origin, .. } => origin,
+        }
+    }
+
+    /// Raises when the mapping was closed or has ended.
+    pub(crate) fn check(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Live { opened, .. } => opened.with(|_| Ok(())),
+            Self::Version { kept, .. } => kept.read(py).map(|_| ()),
+            Self::Write { transaction, nested, .. } => {
+                let open = match nested {
+                    None => transaction.is_open(),
+                    Some(number) => transaction.is_nested(*number),
+                };
+                if open { Ok(()) } else { Err(errors::to_python(oocmap::Error::TransactionClosed)) }
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
+        match self {
+            Self::Live { opened, .. } => opened.with(|environment| match environment.participating() {
+                Some(transaction) => Ok(Reader::Transaction(transaction)),
+                None => environment.current().map(Reader::Version),
+            }),
+            Self::Write { transaction, .. } => {
+                self.check(py)?;
+                Ok(Reader::Transaction(Arc::clone(transaction)))
+            }
+            Self::Version { kept, .. } => kept.read(py).map(Reader::Version),
+        }
+    }
+
+    /// The transaction that a change takes part in, when there is one; raises where nothing may be changed.
+    pub(crate) fn writer(&self, py: Python<'_>) -> PyResult<Option<Arc<SharedWrite>>> {
+        self.check(py)?;
+        match self {
+            Self::Live { opened, .. } => {
+                if opened.options.readonly {
+                    return Err(errors::read_only(py, "the map was opened with readonly=True"));
+                }
+                opened.with(|environment| Ok(environment.participating()))
+            }
+            Self::Write { transaction, .. } => Ok(Some(Arc::clone(transaction))),
+            Self::Version { .. } => {
+                Err(errors::read_only(py, "a snapshot can't be changed; change the map that it is of"))
+            }
+        }
+    }
+
+    pub(crate) fn get<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(ordered) = key::look_up(key)? else {
+            self.check(py)?;
+            return Ok(None);
+        };
+        self.get_ordered(py, &ordered)
+    }
+
+    fn get_ordered<'py>(&self, py: Python<'py>, ordered: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.reader(py)? {
+            Reader::Version(read) => match read.stored(ordered).or_raise()? {
+                Some(stored) => decode::stored(py, &read, self.origin(), stored).map(Some),
+                None => Ok(None),
+            },
+            Reader::Transaction(transaction) => match transaction.get(ordered).or_raise()? {
+                Some(copied) => decode::copied(py, self.origin(), copied).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    pub(crate) fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let ordered = key::look_up(key)?;
+        let reader = self.reader(py)?;
+        let Some(ordered) = ordered else { return Ok(false) };
+        match reader {
+            Reader::Version(read) => read.contains(&ordered),
+            Reader::Transaction(transaction) => transaction.contains(&ordered),
+        }
+        .or_raise()
+    }
+
+    /// Changes something by a single step.
+    fn change<R: Send>(
+        &self,
+        py: Python<'_>,
+        freeing: bool,
+        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+    ) -> PyResult<R> {
+        match self.writer(py)? {
+            Some(transaction) => transaction.update_one(work).or_raise(),
+            None => self.commit_alone(py, freeing, work),
+        }
+    }
+
+    /// Changes something by several steps that happen together or not at all.
+    fn change_all<R: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+    ) -> PyResult<R> {
+        match self.writer(py)? {
+            Some(transaction) => transaction.update(work).or_raise(),
+            None => self.commit_alone(py, false, work),
+        }
+    }
+
+    fn commit_alone<R: Send>(
+        &self,
+        py: Python<'_>,
+        freeing: bool,
+        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+    ) -> PyResult<R> {
+        let environment = self.opened().environment()?;
+        waiting(py, environment.options().lock_timeout, |patience| environment.update(freeing, patience, work))
+    }
+}
+
+/// A mapping's entries between two bounds, forward or backward.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) access: Access,
+    pub(crate) span: Span,
+    pub(crate) reverse: bool,
+}
+
+impl Part {
+    fn whole(access: &Access) -> Self {
+        Self { access: access.clone(), span: Span::all(), reverse: false }
+    }
+
+    pub(crate) fn len(&self, py: Python<'_>) -> PyResult<usize> {
+        let whole = matches!((&self.span.lower, &self.span.upper), (Limit::Unbounded, Limit::Unbounded));
+        let count = match self.access.reader(py)? {
+            Reader::Version(read) => py.detach(|| read.count(&self.span)).or_raise()?,
+            Reader::Transaction(transaction) if whole => transaction.len().or_raise()?,
+            Reader::Transaction(transaction) => {
+                let mut scan = SharedScan::new(self.span.clone(), false);
+                let mut count = 0;
+                while transaction.next(&mut scan, false).or_raise()?.is_some() {
+                    count += 1;
+                }
+                count
+            }
+        };
+        Ok(count as usize)
+    }
+
+    pub(crate) fn iterate(&self, py: Python<'_>, part: Give, backward: bool) -> PyResult<MapIterator> {
+        let (span, backward) = (self.span.clone(), backward != self.reverse);
+        let walk = match self.access.reader(py)? {
+            Reader::Version(read) => {
+                let live = match &self.access {
+                    Access::Live { opened, .. } => {
+                        let environment = opened.environment()?;
+                        let resized = environment.resized();
+                        Some((environment, resized))
+                    }
+                    _ => None,
+                };
+                Walk::Version { scan: read.scan(span, backward).or_raise()?, read, live }
+            }
+            Reader::Transaction(transaction) => {
+                let resized = transaction.resized().or_raise()?;
+                Walk::Transaction { transaction, scan: SharedScan::new(span, backward), resized }
+            }
+        };
+        Ok(MapIterator::new(walk, part, Arc::clone(self.access.origin())))
+    }
+
+    pub(crate) fn get<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.spans(key)? { self.access.get(py, key) } else { Ok(None) }
+    }
+
+    pub(crate) fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.spans(key)? && self.access.contains(py, key)?)
+    }
+
+    fn spans(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(key::look_up(key)?.is_some_and(|ordered| self.span.contains(&ordered)))
+    }
+}
+
+/// The common base of maps, transactions and snapshots.
+#[pyclass(frozen, subclass, mapping, weakref, module = "oocmap._oocmap")]
+pub(crate) struct Mapping {
+    access: OnceLock<Access>,
+}
+
+impl Mapping {
+    /// A mapping that `__init__` still has to open.
+    pub(crate) fn unopened() -> Self {
+        Self { access: OnceLock::new() }
+    }
+
+    pub(crate) fn new(access: Access) -> Self {
+        Self { access: OnceLock::from(access) }
+    }
+
+    /// Gives an unopened mapping what it is a view of.
+    pub(crate) fn open(&self, access: Access) -> PyResult<()> {
+        self.access.set(access).map_err(|_| PyTypeError::new_err("the map is open already; make another object"))
+    }
+
+    #[inline]
+    pub(crate) fn access(&self) -> PyResult<&Access> {
+        self.access.get().ok_or_else(|| PyTypeError::new_err("__init__ of the map was never called"))
+    }
+
+    /// What it is a view of, when it has been opened.
+    pub(crate) fn opened(&self) -> Option<&Access> {
+        self.access.get()
+    }
+
+    fn store(&self, py: Python<'_>, key: &EntryKey, draft: Draft) -> PyResult<()> {
+        self.access()?.change(py, false, |scope| scope.put(key, draft)).map(|_| ())
+    }
+
+    fn part(&self) -> PyResult<Part> {
+        self.access().map(Part::whole)
+    }
+
+    /// Collects what `update` is given, before anything is changed.
+    fn collect(
+        other: Option<&Bound<'_, PyAny>>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Vec<(EntryKey, Draft)>> {
+        let mut entries = Vec::new();
+        let mut add = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| -> PyResult<()> {
+            entries.push((key::entry_key(key)?, encode::draft(value)?));
+            Ok(())
+        };
+        if let Some(other) = other {
+            if let Ok(dict) = other.cast_exact::<PyDict>() {
+                // Taken out first: what the conversion runs may change the dict.
+                for (key, value) in dict.iter().collect::<Vec<_>>() {
+                    add(&key, &value)?;
+                }
+            } else if other.is_instance_of::<Self>() {
+                for pair in other.call_method0("items")?.try_iter()? {
+                    let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+                    add(&key, &value)?;
+                }
+            } else if other.hasattr("keys")? {
+                for key in other.call_method0("keys")?.try_iter()? {
+                    let key = key?;
+                    add(&key, &other.get_item(&key)?)?;
+                }
+            } else {
+                for (index, pair) in other.try_iter()?.enumerate() {
+                    let pair: Vec<Bound<'_, PyAny>> = pair?.try_iter()?.collect::<PyResult<_>>()?;
+                    let [key, value] = pair.as_slice() else {
+                        return Err(pyo3::exceptions::PyValueError::new_err(format!(
+                            "map update sequence element #{index} has length {}; 2 is required",
+                            pair.len()
+                        )));
+                    };
+                    add(key, value)?;
+                }
+            }
+        }
+        for (key, value) in more.into_iter().flatten() {
+            add(&key, &value)?;
+        }
+        // Neighbours share pages, so that sorted entries are cheaper to store; equal keys stay in their order.
+        entries.sort_by(|(left, _), (right, _)| left.ordered().cmp(right.ordered()));
+        Ok(entries)
+    }
+}
+
+fn no_key(key: &Bound<'_, PyAny>) -> PyErr {
+    PyKeyError::new_err((key.clone().unbind(),))
+}
+
+#[pymethods]
+impl Mapping {
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.access()?.get(py, key)?.ok_or_else(|| no_key(key))
+    }
+
+    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.access()?.writer(py)?;
+        let (key, draft) = (key::entry_key(key)?, encode::draft(value)?);
+        self.store(py, &key, draft)
+    }
+
+    fn __delitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let access = self.access()?;
+        access.writer(py)?;
+        let Some(ordered) = key::look_up(key)? else { return Err(no_key(key)) };
+        if access.change(py, true, |scope| scope.delete(&ordered))? { Ok(()) } else { Err(no_key(key)) }
+    }
+
+    fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.access()?.contains(py, key)
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.part()?.len(py)
+    }
+
+    fn __iter__(&self, py: Python<'_>) -> PyResult<MapIterator> {
+        self.part()?.iterate(py, Give::Items, false)
+    }
+
+    fn __reversed__(&self, py: Python<'_>) -> PyResult<MapIterator> {
+        self.part()?.iterate(py, Give::Items, true)
+    }
+
+    /// Return the value under ``key``, or ``default`` when there is none.
+    #[pyo3(signature = (key, default=None, /))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.access()?.get(py, key)?.or(default))
+    }
+
+    /// Return the value under ``key``; when there is none, store and return ``default``, in one transaction.
+    #[pyo3(signature = (key, default=None, /))]
+    fn setdefault<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let access = self.access()?;
+        access.writer(py)?;
+        if let Some(found) = access.get(py, key)? {
+            return Ok(found);
+        }
+        let default = default.unwrap_or_else(|| py.None().into_bound(py));
+        let (key, draft) = (key::entry_key(key)?, encode::draft(&default)?);
+        let stored = access.change_all(py, |scope| {
+            if scope.contains(key.ordered())? {
+                return scope.get(key.ordered());
+            }
+            scope.put(&key, draft)?;
+            scope.get(key.ordered())
+        })?;
+        match stored {
+            Some(stored) => decode::copied(py, access.origin(), stored),
+            None => Ok(default),
+        }
+    }
+
+    /// Delete ``key`` and return its value; when there is none, return ``default`` or raise ``KeyError``.
+    #[pyo3(signature = (key, *default))]
+    fn pop<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if default.len() > 1 {
+            return Err(PyTypeError::new_err(format!(
+                "pop expected at most 2 arguments, got {}",
+                default.len() + 1
+            )));
+        }
+        let access = self.access()?;
+        access.writer(py)?;
+        let popped = match key::look_up(key)? {
+            None => None,
+            Some(ordered) => access.change(py, true, |scope| {
+                let value = scope.get(&ordered)?;
+                if value.is_some() {
+                    scope.delete(&ordered)?;
+                }
+                Ok(value)
+            })?,
+        };
+        match popped {
+            Some(value) => decode::copied(py, access.origin(), value),
+            None => default.get_item(0).map_err(|_| no_key(key)),
+        }
+    }
+
+    /// Delete the last entry and return it as a pair of key and value.
+    ///
+    /// Raises
+    /// ------
+    /// KeyError
+    ///     When there is no entry.
+    fn popitem<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let access = self.access()?;
+        let popped: Option<(Key<'static>, Copied)> = access.change(py, true, |scope| scope.pop_last())?;
+        let Some((key, value)) = popped else {
+            return Err(PyKeyError::new_err("popitem(): the map is empty"));
+        };
+        Ok((key::to_python_object(py, &key)?, decode::copied(py, access.origin(), value)?))
+    }
+
+    /// Store all entries of a mapping or of an iterable of pairs, and those of the keywords, in one transaction.
+    #[pyo3(signature = (other=None, /, **more))]
+    fn update(
+        &self,
+        py: Python<'_>,
+        other: Option<&Bound<'_, PyAny>>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let access = self.access()?;
+        access.writer(py)?;
+        let entries = Self::collect(other, more)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        access.change_all(py, |scope| {
+            for (key, draft) in entries {
+                scope.put(&key, draft)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Delete all entries.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.access()?.change(py, true, |scope| scope.clear())
+    }
+
+    /// Return a live, set-like view of the keys, in key order.
+    fn keys(&self) -> PyResult<KeysView> {
+        self.part().map(|part| KeysView(Viewed::Map(part)))
+    }
+
+    /// Return a live view of the values, in key order.
+    fn values(&self) -> PyResult<ValuesView> {
+        self.part().map(|part| ValuesView(Viewed::Map(part)))
+    }
+
+    /// Return a live, set-like view of the pairs of key and value, in key order.
+    fn items(&self) -> PyResult<ItemsView> {
+        self.part().map(|part| ItemsView(Viewed::Map(part)))
+    }
+
+    /// Return the part of the mapping from ``start`` to before ``stop``, either of which may be left out.
+    #[pyo3(signature = (start=None, stop=None, *, reverse=false))]
+    fn range(
+        &self,
+        start: Option<&Bound<'_, PyAny>>,
+        stop: Option<&Bound<'_, PyAny>>,
+        reverse: bool,
+    ) -> PyResult<MapRange> {
+        let limit = |bound: Option<&Bound<'_, PyAny>>| -> PyResult<Option<oocmap::KeyBytes>> {
+            let Some(bound) = bound.filter(|bound| !bound.is_none()) else { return Ok(None) };
+            match key::look_up(bound)? {
+                Some(ordered) => Ok(Some(ordered)),
+                // Raises what storing under such a key would raise.
+                None => key::entry_key(bound).map(|key| Some(key.ordered().into())),
+            }
+        };
+        let span = Span {
+            lower: limit(start)?.map_or(Limit::Unbounded, Limit::Included),
+            upper: limit(stop)?.map_or(Limit::Unbounded, Limit::Excluded),
+        };
+        Ok(MapRange(Part { access: self.access()?.clone(), span, reverse }))
+    }
+
+    /// Return the part of the mapping whose keys begin with ``prefix``: a ``str``, ``bytes`` or tuple.
+    #[pyo3(signature = (prefix, /, *, reverse=false))]
+    fn prefix(&self, prefix: &Bound<'_, PyAny>, reverse: bool) -> PyResult<MapRange> {
+        let key = key::look_up_key(prefix)?.ok_or_else(|| {
+            PyTypeError::new_err("a prefix has to be a str, bytes or a tuple of keys")
+        })?;
+        let bounds = key.prefix_bounds().map_err(|error| match error {
+            oocmap::Error::InvalidKey(text) => PyTypeError::new_err(text),
+            other => errors::to_python(other),
+        })?;
+        let span = Span { lower: Limit::Included(bounds.start), upper: Limit::Excluded(bounds.end) };
+        Ok(MapRange(Part { access: self.access()?.clone(), span, reverse }))
+    }
+
+    /// Return a plain dict with all entries, whose nested containers are lazy.
+    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for pair in self.items()?.into_pyobject(py)?.try_iter()? {
+            let (key, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = pair?.extract()?;
+            dict.set_item(key, value)?;
+        }
+        Ok(dict)
+    }
+
+    fn __or__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let Ok(other) = other.cast::<PyMapping>() else { return Ok(py.NotImplemented().into_bound(py)) };
+        let dict = self.copy(py)?;
+        dict.update(other)?;
+        Ok(dict.into_any())
+    }
+
+    fn __ror__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let Ok(other) = other.cast::<PyMapping>() else { return Ok(py.NotImplemented().into_bound(py)) };
+        let dict = PyDict::new(py);
+        dict.update(other)?;
+        dict.update(self.copy(py)?.as_mapping())?;
+        Ok(dict.into_any())
+    }
+
+    fn __ior__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.update(py, Some(other), None)
+    }
+
+    fn __eq__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let Ok(other) = other.cast::<PyMapping>() else { return Ok(py.NotImplemented().into_bound(py)) };
+        let equal = slf.is(other) || slf.get().equals(py, other)?;
+        Ok(pyo3::types::PyBool::new(py, equal).to_owned().into_any())
+    }
+
+    #[classattr]
+    const __hash__: Option<Py<PyAny>> = None;
+
+    /// Return a read-only view of a stored ``bytes``, borrowed from the mapped pages without copying.
+    ///
+    /// Returns
+    /// -------
+    /// memoryview
+    ///     Of unsigned bytes, valid for as long as it lives; it keeps the version that it was read from. Inside a
+    ///     write transaction, whose pages may still move, it is of a copy.
+    ///
+    /// Raises
+    /// ------
+    /// KeyError
+    ///     When there is no such key.
+    /// TypeError
+    ///     When something else than ``bytes`` is stored there.
+    #[pyo3(signature = (key, /))]
+    fn view<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyMemoryView>> {
+        let access = self.access()?;
+        let ordered = key::look_up(key)?.ok_or_else(|| no_key(key))?;
+        match access.reader(py)? {
+            Reader::Version(read) => match read.stored(&ordered).or_raise()?.ok_or_else(|| no_key(key))? {
+                oocmap::Stored::Scalar(encoded) => {
+                    let lender = Lender { read: read.clone(), borrows: access.origin().borrows.clone() };
+                    buffer::view(py, Some(lender), encoded)
+                }
+                _ => Err(lazy::not_viewable()),
+            },
+            Reader::Transaction(transaction) => match transaction.get(&ordered).or_raise()? {
+                Some(Copied::Scalar(encoded)) => lazy::copied_view(py, &encoded),
+                Some(_) => Err(lazy::not_viewable()),
+                None => Err(no_key(key)),
+            },
+        }
+    }
+
+    /// Begin a transaction, or a nested one inside this thread's transaction.
+    ///
+    /// Parameters
+    /// ----------
+    /// readonly : bool
+    ///     Return a snapshot instead.
+    /// lock_timeout : float or None
+    ///     Seconds to wait for another writer; ``None`` for ever. The map's own when left out.
+    ///
+    /// Raises
+    /// ------
+    /// LockTimeoutError
+    ///     When another writer kept the map for all that time.
+    /// ReadOnlyError
+    ///     When nothing may be changed.
+    #[pyo3(signature = (*, readonly=false, **options))]
+    fn transaction<'py>(
+        &self,
+        py: Python<'py>,
+        readonly: bool,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let access = self.access()?;
+        let mut limit = access.opened().options.lock_timeout;
+        for (name, value) in options.into_iter().flatten() {
+            if name.extract::<&str>()? != "lock_timeout" {
+                return Err(PyTypeError::new_err(format!("transaction() got an unexpected keyword argument {name}")));
+            }
+            limit = seconds(value.extract()?)?;
+        }
+        if readonly {
+            return Ok(self.snapshot(py)?.into_any());
+        }
+        let (transaction, nested) = match access.writer(py)? {
+            Some(transaction) => {
+                let number = transaction.nest().or_raise()?;
+                (transaction, Some(number))
+            }
+            None => {
+                let environment = access.opened().environment()?;
+                (waiting(py, limit, |patience| environment.write_shared(patience))?, None)
+            }
+        };
+        Ok(Transaction::new(py, access, transaction, nested)?.into_any())
+    }
+
+    /// Return a snapshot: one frozen version of everything, whatever is committed later.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Snapshot>> {
+        let access = self.access()?;
+        let read = match access {
+            Access::Version { kept, .. } => kept.read(py)?,
+            _ => {
+                access.check(py)?;
+                access.opened().with(Environment::current)?
+            }
+        };
+        Snapshot::new(py, access, read)
+    }
+
+    /// Make sure that everything committed is on the disk.
+    fn sync(&self, py: Python<'_>) -> PyResult<()> {
+        let access = self.access()?;
+        access.check(py)?;
+        let environment = access.opened().environment()?;
+        py.detach(|| environment.sync()).or_raise()
+    }
+
+    /// Return figures about the map.
+    ///
+    /// Returns
+    /// -------
+    /// dict
+    ///     ``entries``; ``file_size`` and ``free_bytes``, in bytes; ``readers``, the number of versions that are
+    ///     pinned in any process; ``version``; ``format``.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let access = self.access()?;
+        access.check(py)?;
+        let environment = access.opened().environment()?;
+        let stats = py.detach(|| environment.stats()).or_raise()?;
+        let dict = PyDict::new(py);
+        dict.set_item("entries", stats.entries)?;
+        dict.set_item("file_size", stats.file_size)?;
+        dict.set_item("free_bytes", stats.free_bytes)?;
+        dict.set_item("readers", stats.readers)?;
+        dict.set_item("version", stats.version)?;
+        dict.set_item("format", stats.format)?;
+        Ok(dict)
+    }
+}
+
+impl Mapping {
+    fn equals(&self, py: Python<'_>, other: &Bound<'_, PyMapping>) -> PyResult<bool> {
+        if self.part()?.len(py)? != other.len()? {
+            return Ok(false);
+        }
+        for pair in self.items()?.into_pyobject(py)?.try_iter()? {
+            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+            if !other.contains(&key)? || !same_or_equal(&value, &other.get_item(&key)?)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

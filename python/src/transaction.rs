@@ -1,0 +1,116 @@
+//! Write transactions.
+
+use std::sync::Arc;
+
+use oocmap::{Error, SharedWrite};
+use pyo3::{prelude::*, types::PyAny};
+
+use crate::{
+    errors::{self, OrRaise},
+    mapping::{Access, Mapping},
+};
+
+/// A write transaction: a mapping whose changes happen together, when it is committed, or not at all.
+///
+/// It begins when it is made, and ends with ``commit``, ``rollback``, the end of its ``with`` block, or when nothing
+/// refers to it any more, which rolls it back.
+#[pyclass(frozen, extends = Mapping, module = "oocmap")]
+pub(crate) struct Transaction {
+    transaction: Arc<SharedWrite>,
+    nested: Option<u64>,
+}
+
+impl Transaction {
+    pub(crate) fn new<'py>(
+        py: Python<'py>,
+        access: &Access,
+        transaction: Arc<SharedWrite>,
+        nested: Option<u64>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let mapping = Mapping::new(Access::Write {
+            opened: Arc::clone(access.opened()),
+            origin: Arc::clone(access.origin()),
+            transaction: Arc::clone(&transaction),
+            nested,
+        });
+        Bound::new(py, PyClassInitializer::from(mapping).add_subclass(Self { transaction, nested }))
+    }
+
+    fn is_open(&self) -> bool {
+        match self.nested {
+            None => self.transaction.is_open(),
+            Some(number) => self.transaction.is_nested(number),
+        }
+    }
+
+    fn end(&self, commit: bool) -> oocmap::Result<()> {
+        match (self.nested, commit) {
+            (None, true) => self.transaction.commit(),
+            (None, false) => self.transaction.roll_back(),
+            (Some(number), true) => self.transaction.commit_nested(number),
+            (Some(number), false) => self.transaction.roll_back_nested(number),
+        }
+    }
+}
+
+#[pymethods]
+impl Transaction {
+    /// Make everything durable and visible to all, and end the transaction; a nested one becomes part of its parent.
+    ///
+    /// Raises
+    /// ------
+    /// TransactionClosedError
+    ///     When it has ended.
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.end(true)).or_raise()
+    }
+
+    /// Take everything back, and end the transaction.
+    ///
+    /// Raises
+    /// ------
+    /// TransactionClosedError
+    ///     When it has ended.
+    fn rollback(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.end(false)).or_raise()
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        if slf.get().is_open() {
+            return Ok(slf);
+        }
+        Err(errors::transaction_closed(slf.py(), Error::TransactionClosed.to_string()))
+    }
+
+    #[pyo3(signature = (exc_type, exc_value, traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc_value: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exc_value, traceback);
+        // It may have been ended early, inside the block.
+        let commit = exc_type.is_none();
+        if self.is_open() { py.detach(|| self.end(commit)).or_raise() } else { Ok(()) }
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.is_open() { "open" } else { "ended" };
+        let kind = if self.nested.is_some() { "nested transaction" } else { "transaction" };
+        format!("<oocmap {kind}, {state}>")
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.is_open() {
+            let end = || self.end(false);
+            // Not with Python's lock held: ending may wait for another thread.
+            let ended = Python::try_attach(|py| py.detach(end)).unwrap_or_else(end);
+            // Whatever went wrong, the whole transaction is rolled back by now.
+            drop(ended);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Who may go first: pure state machines without storage, which loom checks as they stand.
+
+pub(crate) mod gate;
+pub(crate) mod idle;

@@ -1,0 +1,257 @@
+//! Environments: opened maps, of which a process has one for each data file.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    error::{Error, Result},
+    format::header::{HEADER_KEY, Header},
+    object::{
+        read_transaction::ReadTransaction,
+        write_transaction::{WriteScope, WriteTransaction},
+    },
+    options::Options,
+    store::{Store, StoreOptions, WriteKind},
+    sync::{Arc, Mutex, Weak},
+    txn::{core::{Core, Resized}, patience::Patience, read::Pin, shared_write::SharedWrite},
+};
+
+/// The maps that this process has open, by device and inode.
+static OPENED: Mutex<Option<HashMap<(u64, u64), Weak<Core>>>> = Mutex::new(None);
+
+/// An opened map. Clones share it; it is closed with the last of them.
+///
+/// # Examples
+///
+/// ```
+/// use oocmap::{Environment, Options, Value};
+///
+/// # fn main() -> Result<(), oocmap::Error> {
+/// # let directory = tempfile::tempdir().expect("a temporary directory");
+/// # let path = directory.path().join("people.ooc");
+/// let environment = Environment::open(&path, &Options::default())?;
+/// let mut write = environment.write()?;
+/// write.put(&"ada".into(), &Value::from_iter([("born", Value::from(1815))]))?;
+/// write.commit()?;
+///
+/// let read = environment.read()?;
+/// let ada = read.get(&"ada".into())?.expect("it was just stored");
+/// let oocmap::ValueRef::Container(ada) = ada else { panic!("it is a dict") };
+/// let born = ada.get(&"born".into())?.expect("it has that key");
+/// assert_eq!(born.to_value()?, Value::from(1815));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Environment {
+    core: Arc<Core>,
+    options: Options,
+}
+
+impl Environment {
+    /// Opens a map, or makes one.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when the file is missing, is a directory or may not be read; `Format` when it is no map, or one of a newer
+    /// format; `Corrupted` when it is damaged; `InvalidOption` when the map is open in this process with another
+    /// `max_size`. The file is left as it was.
+    pub fn open(path: &Path, options: &Options) -> Result<Self> {
+        let max_size = options.max_size.filter(|size| *size != 0);
+        let core = open_core(path, options, max_size)?;
+        if core.max_size != max_size {
+            return Err(Error::InvalidOption(format!(
+                "{} is open in this process already, with another max_size; close that map first",
+                path.display()
+            )));
+        }
+        if core.store.readonly() && !options.readonly {
+            return Err(Error::io(
+                format!("{}: the file may only be read; open it with readonly", path.display()),
+                std::io::ErrorKind::PermissionDenied.into(),
+            ));
+        }
+        Ok(Self { core, options: Options { max_size, ..options.clone() } })
+    }
+
+    /// The data file.
+    pub fn path(&self) -> PathBuf {
+        self.core.store.path().to_owned()
+    }
+
+    /// The options that this handle was opened with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Begins a read transaction on the newest committed version.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when there are too many readers; `Corrupted` when the file is damaged.
+    pub fn read(&self) -> Result<ReadTransaction> {
+        let pinned = Arc::new(self.core.pin()?);
+        Ok(ReadTransaction::new(Pin { core: Arc::clone(&self.core), pinned }))
+    }
+
+    /// The newest committed version, pinned once for all who ask until another is committed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::read`].
+    #[inline]
+    pub fn current(&self) -> Result<ReadTransaction> {
+        let pinned = self.core.current()?;
+        Ok(ReadTransaction::new(Pin { core: Arc::clone(&self.core), pinned }))
+    }
+
+    /// Lets go of the version that [`Environment::current`] keeps.
+    pub fn release(&self) {
+        self.core.release_current();
+    }
+
+    /// Begins a write transaction; waits for other writers as long as the options say.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly`; `LockTimeout`; `Transaction` when this thread has one open already.
+    pub fn write(&self) -> Result<WriteTransaction> {
+        self.check_writable()?;
+        WriteTransaction::begin(&self.core, &mut Patience::new(self.options.lock_timeout))
+    }
+
+    /// Changes something in a transaction of its own. With `freeing`, for deletions, it may use the last bit of room
+    /// that `max_size` leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::write`]; that of `work`, and any of the storage, after which nothing has happened.
+    pub fn update<R>(
+        &self,
+        freeing: bool,
+        patience: &mut Patience<'_>,
+        work: impl FnOnce(&mut WriteScope<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.check_writable()?;
+        let kind = if freeing { WriteKind::Freeing } else { WriteKind::Normal };
+        self.core.write_once(kind, patience, |state| work(&mut WriteScope(state)))
+    }
+
+    /// Begins a write transaction that any thread may end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::write`].
+    pub fn write_shared(&self, patience: &mut Patience<'_>) -> Result<Arc<SharedWrite>> {
+        self.check_writable()?;
+        SharedWrite::begin(&self.core, patience)
+    }
+
+    /// The transaction of [`Environment::write_shared`] that this thread has open.
+    #[inline]
+    pub fn participating(&self) -> Option<Arc<SharedWrite>> {
+        self.core.participating()
+    }
+
+    /// Remembers how often this thread inserted or deleted entries, in transactions that are committed.
+    pub fn resized(&self) -> Resized {
+        self.core.resized()
+    }
+
+    /// Whether that thread has inserted or deleted entries since.
+    pub fn is_resized(&self, since: &Resized) -> bool {
+        self.core.is_resized(*since)
+    }
+
+    /// Makes sure that everything committed is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when the disk fails.
+    pub fn sync(&self) -> Result<()> {
+        self.core.store.sync()
+    }
+
+    /// Figures about the map.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the file is damaged.
+    pub fn stats(&self) -> Result<Stats> {
+        let read = self.current()?;
+        let store = self.core.store.stats()?;
+        Ok(Stats {
+            entries: read.len()?,
+            file_size: store.file_size,
+            free_bytes: store.free_bytes,
+            readers: store.readers,
+            version: read.version(),
+            format: crate::format::header::FORMAT,
+        })
+    }
+
+    /// Whether two handles are of one map.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.options.readonly { Err(Error::ReadOnly("the map")) } else { Ok(()) }
+    }
+}
+
+/// Figures about a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many entries there are.
+    pub entries: u64,
+    /// The size of the data file, in bytes.
+    pub file_size: u64,
+    /// How much of it is free for new data, in bytes.
+    pub free_bytes: u64,
+    /// How many versions are pinned by readers of all processes.
+    pub readers: u32,
+    /// The version that these figures are of.
+    pub version: u64,
+    /// The format of the file.
+    pub format: u16,
+}
+
+/// Finds the map among those that are open, or opens it.
+fn open_core(path: &Path, options: &Options, max_size: Option<u64>) -> Result<Arc<Core>> {
+    let mut opened = OPENED.lock();
+    let opened = opened.get_or_insert_default();
+    opened.retain(|_, core| core.strong_count() > 0);
+    if let Some(core) = identity(path).and_then(|identity| opened.get(&identity)?.upgrade()) {
+        return Ok(core);
+    }
+    let store_options = StoreOptions {
+        readonly: options.readonly,
+        create: options.create,
+        max_size,
+        initial_header: (HEADER_KEY.to_vec(), Header::new(new_identity()?).encode().to_vec()),
+        check_header: |bytes| Header::decode(bytes).map(|_| ()),
+    };
+    let store = Store::open(path, &store_options)?;
+    let core = Arc::new(Core::new(store, max_size));
+    opened.insert(core.store.identity(), Arc::downgrade(&core));
+    Ok(core)
+}
+
+/// The device and inode of a file that exists.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// A random number that tells maps apart.
+fn new_identity() -> Result<[u8; 16]> {
+    let mut identity = [0; 16];
+    getrandom::fill(&mut identity)
+        .map_err(|error| Error::io("drawing a random number", std::io::Error::other(error)))?;
+    Ok(identity)
+}

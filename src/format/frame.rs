@@ -1,0 +1,132 @@
+//! The frame around every stored value: format, kind, checksum, the key's own form.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::varint;
+use crate::error::{Error, Result};
+
+/// The format of the frame and of what it holds.
+const FORMAT: u8 = 1;
+const CHECKSUM: std::ops::Range<usize> = 2..6;
+const FRAME: usize = 6;
+
+const KIND: u8 = 0b0000_1111;
+const HAS_FORM: u8 = 0b0001_0000;
+const HAS_SHARED: u8 = 0b0010_0000;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// One scalar, as the scalar codec writes it.
+    Scalar = 0,
+    /// A record: a whole nested value.
+    Record = 1,
+    /// The id of a value in the shared table.
+    Shared = 2,
+    /// A Rust user's own archive.
+    Archive = 3,
+}
+
+/// A stored value, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) kind: Kind,
+    /// The key as it was first given, when its ordered bytes don't say it all.
+    pub(crate) form: Option<&'a [u8]>,
+    /// Whether values in the shared table are named in here, which have to be let go with it.
+    pub(crate) has_shared: bool,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The bytes that are stored.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let form_length = self.form.map_or(0, |form| form.len() + 5);
+        let mut bytes = Vec::with_capacity(FRAME + form_length + self.payload.len());
+        let mut flags = self.kind as u8;
+        if self.has_shared {
+            flags |= HAS_SHARED;
+        }
+        if self.form.is_some() {
+            flags |= HAS_FORM;
+        }
+        bytes.extend_from_slice(&[FORMAT, flags, 0, 0, 0, 0]);
+        if let Some(form) = self.form {
+            varint::put(&mut bytes, form.len() as u64);
+            bytes.extend_from_slice(form);
+        }
+        bytes.extend_from_slice(self.payload);
+        let checksum = checksum(&bytes);
+        bytes[CHECKSUM].copy_from_slice(&checksum);
+        bytes
+    }
+
+    /// Takes stored bytes apart, without reading the payload.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when they are none that this engine writes.
+    #[inline]
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self> {
+        let (&[format, flags, ..], Some(mut rest)) = (bytes, bytes.get(FRAME..)) else {
+            return Err(Error::corrupted("a stored value is shorter than its frame"));
+        };
+        if format != FORMAT {
+            return Err(Error::corrupted(format!("a stored value has format {format}")));
+        }
+        let kind = match flags & KIND {
+            0 => Kind::Scalar,
+            1 => Kind::Record,
+            2 => Kind::Shared,
+            3 => Kind::Archive,
+            other => return Err(Error::corrupted(format!("a stored value has kind {other}"))),
+        };
+        let form = if flags & HAS_FORM == 0 {
+            None
+        } else {
+            let length = varint::take(&mut rest)?;
+            let (form, payload) = usize::try_from(length)
+                .ok()
+                .and_then(|length| rest.split_at_checked(length))
+                .ok_or_else(|| Error::corrupted("a key's form is longer than its entry"))?;
+            rest = payload;
+            Some(form)
+        };
+        Ok(Self { kind, form, has_shared: flags & HAS_SHARED != 0, payload: rest })
+    }
+}
+
+/// Whether stored bytes still are what was written.
+#[cfg(test)]
+pub(crate) fn is_intact(bytes: &[u8]) -> bool {
+    bytes.len() >= FRAME && bytes[CHECKSUM] == checksum(bytes)
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    let seed = u64::from(u16::from_le_bytes([bytes[0], bytes[1]]));
+    (xxh3_64_with_seed(&bytes[FRAME..], seed) as u32).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_reads_back_and_each_flipped_bit_is_seen() {
+        for form in [None, Some(&b"form"[..])] {
+            let frame = Frame { kind: Kind::Record, form, has_shared: true, payload: b"payload" };
+            let bytes = frame.encode();
+            let read = Frame::decode(&bytes).unwrap();
+            assert_eq!((read.kind, read.form, read.has_shared), (frame.kind, form, true));
+            assert_eq!(read.payload, b"payload");
+            assert!(is_intact(&bytes));
+            for bit in 0..bytes.len() * 8 {
+                let mut damaged = bytes.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                assert!(!is_intact(&damaged), "bit {bit}");
+                let _ = Frame::decode(&damaged);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The map's own header record: magic, format, counters.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The key of the header record in the store's unnamed table.
+pub(crate) const HEADER_KEY: &[u8] = b"\0oocmap";
+
+const MAGIC: [u8; 8] = *b"oocmap\x1a\n";
+const LENGTH: usize = 64;
+const CHECKED: usize = 56;
+
+/// The newest format that this build reads, and the one that it writes.
+pub(crate) const FORMAT: u16 = 1;
+
+/// The counters that every committed version carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Grows by one with every commit that changed something.
+    pub(crate) version: u64,
+    /// The id that the next record gets; ids are never used twice.
+    pub(crate) next_record: u64,
+    /// How many symbols there are, which is also the next symbol's id.
+    pub(crate) symbols: u32,
+    /// Tells maps apart that were made at different times at one path.
+    pub(crate) identity: [u8; 16],
+}
+
+impl Header {
+    /// The header of a map that holds nothing.
+    pub(crate) fn new(identity: [u8; 16]) -> Self {
+        Self { version: 0, next_record: 1, symbols: 0, identity }
+    }
+
+    /// The record's bytes; `docs/file-format.md` has the table.
+    pub(crate) fn encode(&self) -> [u8; LENGTH] {
+        let mut bytes = [0; LENGTH];
+        bytes[0..8].copy_from_slice(&MAGIC);
+        bytes[8..10].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.symbols.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.version.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.next_record.to_le_bytes());
+        bytes[32..48].copy_from_slice(&self.identity);
+        let checksum = xxh3_64(&bytes[..CHECKED]);
+        bytes[CHECKED..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header record.
+    ///
+    /// # Errors
+    ///
+    /// Why it is none that this build understands, as text.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.get(..8) != Some(&MAGIC) {
+            return Err("not an oocmap file".into());
+        }
+        let format = array(bytes, 8).map(u16::from_le_bytes).unwrap_or_default();
+        if format != FORMAT {
+            return Err(format!(
+                "the file has format {format}, this version of oocmap reads format {FORMAT}; install a newer oocmap"
+            ));
+        }
+        let whole = || "the header record is damaged".to_owned();
+        let checksum = array(bytes, CHECKED).map(u64::from_le_bytes).ok_or_else(whole)?;
+        if bytes.len() != LENGTH || xxh3_64(&bytes[..CHECKED]) != checksum {
+            return Err(whole());
+        }
+        Ok(Self {
+            symbols: array(bytes, 12).map(u32::from_le_bytes).ok_or_else(whole)?,
+            version: array(bytes, 16).map(u64::from_le_bytes).ok_or_else(whole)?,
+            next_record: array(bytes, 24).map(u64::from_le_bytes).ok_or_else(whole)?,
+            identity: array(bytes, 32).ok_or_else(whole)?,
+        })
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_reads_back_and_damage_is_seen() {
+        let header = Header { version: 7, next_record: 9, symbols: 3, identity: *b"0123456789abcdef" };
+        let bytes = header.encode();
+        assert_eq!(Header::decode(&bytes), Ok(header));
+        for at in 0..LENGTH {
+            let mut damaged = bytes;
+            damaged[at] ^= 1;
+            assert!(Header::decode(&damaged).is_err(), "byte {at}");
+        }
+        assert!(Header::decode(&bytes[..60]).is_err());
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let header = Header { version: 2, next_record: 1, symbols: 5, identity: [7; 16] };
+        let hex: String = header.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(hex.starts_with(
+            "6f6f636d61701a0a01000000050000000200000000000000010000000000000007070707070707070707070707070707"
+        ));
+    }
+}

@@ -1,0 +1,373 @@
+//! Reads records where they lie: every offset checked, nothing copied, no recursion.
+
+use std::num::NonZeroUsize;
+
+use rkyv::{
+    primitive::ArchivedU32,
+    rancor,
+    validation::{Validator, archive::ArchiveValidator, shared::SharedValidator},
+};
+
+use super::{
+    builder::{ArchivedRecord, INDEXED_FROM, member_hash, sized_at},
+    key::{Key, KeyBytes},
+    scalar::Scalar,
+    word::{Tag, Word, constant},
+};
+use crate::error::{Error, Result};
+
+/// How deep the archives may nest that are read: records are flat, and users' own types rarely go further.
+const ARCHIVE_DEPTH: usize = 256;
+
+/// What a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContainerKind {
+    /// Ordered and mutable.
+    List,
+    /// Ordered and immutable.
+    Tuple,
+    /// Keys and values, in the order of insertion.
+    Dict,
+    /// Distinct members.
+    Set,
+    /// Distinct members, immutable.
+    FrozenSet,
+}
+
+/// A container's place in its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Container {
+    /// What it is.
+    pub kind: ContainerKind,
+    at: u32,
+    len: u32,
+}
+
+impl Container {
+    /// How many elements, items or members it has.
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The block's position, which tells the containers of one record apart.
+    pub fn position(self) -> u32 {
+        self.at
+    }
+}
+
+/// UTF-8 that has not been looked at yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    /// The bytes, unchecked.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the bytes are not UTF-8.
+    pub fn to_str(self) -> Result<&'a str> {
+        std::str::from_utf8(self.0).map_err(|_| Error::corrupted("a text is not UTF-8"))
+    }
+}
+
+/// One element of a record, as it lies there.
+#[derive(Clone, Copy, Debug)]
+pub enum Node<'a> {
+    /// None.
+    None,
+    /// Ellipsis.
+    Ellipsis,
+    /// A truth value.
+    Bool(bool),
+    /// An integer of up to 64 bits.
+    Int(i64),
+    /// A double.
+    Float(f64),
+    /// A text.
+    Str(Text<'a>),
+    /// Any other leaf, encoded; [`Scalar::decode`] reads it.
+    Scalar(&'a [u8]),
+    /// A short text that many dicts have as a key.
+    Symbol(u32),
+    /// A long leaf that is stored once for all who have it.
+    Shared(u64),
+    /// A container of the same record.
+    Container(Container),
+}
+
+/// What to look for among the members of a dict or set.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    /// The ordered bytes of the member.
+    pub ordered: &'a [u8],
+    /// Its symbol, when it is a text that has one.
+    pub symbol: Option<u32>,
+}
+
+/// A record that is borrowed from where it is stored.
+#[derive(Clone, Copy)]
+pub struct RecordView<'a> {
+    id: u64,
+    slots: &'a [ArchivedU32],
+    words: &'a [ArchivedU32],
+    heap: &'a [u8],
+}
+
+/// Archives that can be validated.
+pub trait Checked:
+    rkyv::Portable
+    + for<'a> rkyv::bytecheck::CheckBytes<
+        rancor::Strategy<Validator<ArchiveValidator<'a>, SharedValidator>, rancor::BoxedError>,
+    >
+{
+}
+
+impl<T> Checked for T where
+    T: rkyv::Portable
+        + for<'a> rkyv::bytecheck::CheckBytes<
+            rancor::Strategy<Validator<ArchiveValidator<'a>, SharedValidator>, rancor::BoxedError>,
+        >
+{
+}
+
+/// Checked access to an archive, limited in depth.
+///
+/// # Errors
+///
+/// `Corrupted` when the bytes are no valid archive of a `T`.
+pub(crate) fn access<T: Checked>(bytes: &[u8]) -> Result<&T> {
+    let depth = NonZeroUsize::new(ARCHIVE_DEPTH);
+    let mut validator = Validator::new(ArchiveValidator::with_max_depth(bytes, depth), SharedValidator::new());
+    rkyv::api::access_with_context::<T, _, rancor::BoxedError>(bytes, &mut validator)
+        .map_err(|error| Error::corrupted(format!("an archive does not check out ({error})")))
+}
+
+impl<'a> RecordView<'a> {
+    /// Checks a record's archive, in time that does not depend on its size.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when it is none.
+    pub(crate) fn access(payload: &'a [u8]) -> Result<Self> {
+        let record = access::<ArchivedRecord>(payload)?;
+        Ok(Self {
+            id: record.id.to_native(),
+            slots: record.slots.as_slice(),
+            words: record.words.as_slice(),
+            heap: record.heap.as_slice(),
+        })
+    }
+
+    /// The record's id; zero when nothing in it can change.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How many mutable containers the record holds.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The whole value.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    pub fn root(&self) -> Result<Node<'a>> {
+        self.node(0)
+    }
+
+    /// An element of a list or tuple, a member of a set, or a dict's key.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    #[inline]
+    pub fn item(&self, container: Container, index: usize) -> Result<Node<'a>> {
+        debug_assert!(index < container.len());
+        self.node(container.at as usize + index)
+    }
+
+    /// The value of a dict's item.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    #[inline]
+    pub fn value(&self, dict: Container, index: usize) -> Result<Node<'a>> {
+        debug_assert!(dict.kind == ContainerKind::Dict && index < dict.len());
+        self.node((dict.at + dict.len) as usize + index)
+    }
+
+    /// The place of a dict's key or a set's member.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    pub fn find(&self, container: Container, probe: Probe<'_>) -> Result<Option<usize>> {
+        let len = container.len();
+        if container.len <= INDEXED_FROM {
+            for index in 0..len {
+                if self.matches(container, index, probe)? {
+                    return Ok(Some(index));
+                }
+            }
+            return Ok(None);
+        }
+        let hash = member_hash(probe.ordered);
+        let from =
+            container.at as usize + if container.kind == ContainerKind::Dict { 2 * len } else { len };
+        let (hashes, positions) = self
+            .words
+            .get(from..from + 2 * len)
+            .ok_or_else(outside)?
+            .split_at(len);
+        let first = hashes.partition_point(|word| word.to_native() < hash);
+        for (found, position) in hashes[first..].iter().zip(&positions[first..]) {
+            if found.to_native() != hash {
+                break;
+            }
+            let position = position.to_native() as usize;
+            if position >= len {
+                return Err(outside());
+            }
+            if self.matches(container, position, probe)? {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    fn matches(&self, container: Container, index: usize, probe: Probe<'_>) -> Result<bool> {
+        let text = super::key::is_str(probe.ordered);
+        Ok(match self.item(container, index)? {
+            Node::Symbol(symbol) => probe.symbol == Some(symbol),
+            Node::Str(found) => text && probe.ordered.get(1..) == Some(found.as_bytes()),
+            node => {
+                let mut ordered = KeyBytes::new();
+                self.key(node, 0)?.encode_allowing_nan(&mut ordered)?;
+                ordered.as_slice() == probe.ordered
+            }
+        })
+    }
+
+    /// The key that an element stands for; elements inside keys are never symbols or shared.
+    fn key(&self, node: Node<'a>, depth: usize) -> Result<Key<'a>> {
+        Ok(Key::Scalar(match node {
+            Node::None => Scalar::None,
+            Node::Ellipsis => Scalar::Ellipsis,
+            Node::Bool(value) => Scalar::Bool(value),
+            Node::Int(value) => Scalar::Int(value),
+            Node::Float(value) => Scalar::Float(value),
+            Node::Str(text) => Scalar::Str(text.to_str()?.into()),
+            Node::Scalar(encoded) => Scalar::decode(encoded)?,
+            Node::Container(container)
+                if depth < ARCHIVE_DEPTH
+                    && matches!(container.kind, ContainerKind::Tuple | ContainerKind::FrozenSet) =>
+            {
+                let parts = (0..container.len())
+                    .map(|index| self.key(self.item(container, index)?, depth + 1))
+                    .collect::<Result<_>>()?;
+                return Ok(match container.kind {
+                    ContainerKind::Tuple => Key::Tuple(parts),
+                    _ => Key::FrozenSet(parts),
+                });
+            }
+            Node::Symbol(_) | Node::Shared(_) | Node::Container(_) => {
+                return Err(Error::corrupted("a dict or set has a member that can't be one"));
+            }
+        }))
+    }
+
+    /// The ids of the shared values that this record names, once for each place.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    pub(crate) fn shared(&self) -> Result<Vec<u64>> {
+        let mut found = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        let mut pending = Vec::new();
+        let mut visit = |node: Node<'a>, pending: &mut Vec<Container>| match node {
+            Node::Shared(id) => found.push(id),
+            Node::Container(container) if seen.insert(container.at) => pending.push(container),
+            _ => {}
+        };
+        visit(self.root()?, &mut pending);
+        while let Some(container) = pending.pop() {
+            for index in 0..container.len() {
+                visit(self.item(container, index)?, &mut pending);
+                if container.kind == ContainerKind::Dict {
+                    visit(self.value(container, index)?, &mut pending);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    #[inline]
+    fn node(&self, at: usize) -> Result<Node<'a>> {
+        let word = Word(self.words.get(at).ok_or_else(outside)?.to_native());
+        let payload = word.payload();
+        Ok(match word.tag()? {
+            Tag::Constant => match payload {
+                constant::NONE => Node::None,
+                constant::FALSE => Node::Bool(false),
+                constant::TRUE => Node::Bool(true),
+                constant::ELLIPSIS => Node::Ellipsis,
+                other => return Err(Error::corrupted(format!("a record has constant {other}"))),
+            },
+            Tag::SmallInt => Node::Int(word.signed()),
+            Tag::Int => Node::Int(i64::from_le_bytes(self.eight(payload)?)),
+            Tag::Float => Node::Float(f64::from_bits(u64::from_le_bytes(self.eight(payload)?))),
+            Tag::Str => Node::Str(Text(sized_at(self.heap, payload as usize)?)),
+            Tag::Scalar => Node::Scalar(sized_at(self.heap, payload as usize)?),
+            Tag::Symbol => Node::Symbol(payload),
+            Tag::Shared => Node::Shared(u64::from_le_bytes(self.eight(payload)?)),
+            Tag::Tuple => self.container(ContainerKind::Tuple, payload)?,
+            Tag::FrozenSet => self.container(ContainerKind::FrozenSet, payload)?,
+            Tag::List => self.container(ContainerKind::List, self.slot(payload)?)?,
+            Tag::Dict => self.container(ContainerKind::Dict, self.slot(payload)?)?,
+            Tag::Set => self.container(ContainerKind::Set, self.slot(payload)?)?,
+            Tag::Pending => return Err(Error::corrupted("a record was never finished")),
+        })
+    }
+
+    fn slot(&self, slot: u32) -> Result<u32> {
+        self.slots.get(slot as usize).map(|at| at.to_native()).ok_or_else(outside)
+    }
+
+    fn container(&self, kind: ContainerKind, block: u32) -> Result<Node<'a>> {
+        let len = self.words.get(block as usize).ok_or_else(outside)?.to_native();
+        let indexed = len > INDEXED_FROM;
+        let per_element = match kind {
+            ContainerKind::List | ContainerKind::Tuple => 1,
+            ContainerKind::Set | ContainerKind::FrozenSet => 1 + 2 * usize::from(indexed),
+            ContainerKind::Dict => 2 + 2 * usize::from(indexed),
+        };
+        let at = block + 1;
+        if (len as usize).saturating_mul(per_element) > self.words.len() - at as usize {
+            return Err(outside());
+        }
+        Ok(Node::Container(Container { kind, at, len }))
+    }
+
+    fn eight(&self, at: u32) -> Result<[u8; 8]> {
+        let at = at as usize;
+        self.heap.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).ok_or_else(outside)
+    }
+}
+
+fn outside() -> Error {
+    Error::corrupted("a record points outside itself")
+}

@@ -1,0 +1,116 @@
+//! The 32-bit word that stands for one element of a record: four bits say what it is, 28 bits where or how much.
+
+use crate::error::{Error, Result};
+
+const TAG_BITS: u32 = 4;
+/// One more than the largest payload of a word.
+pub(crate) const PAYLOAD_LIMIT: u32 = 1 << (32 - TAG_BITS);
+
+/// What a word is. The numbers are part of the file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Tag {
+    /// One of the [`constant`]s.
+    Constant = 0,
+    /// A signed integer of 28 bits.
+    SmallInt = 1,
+    /// The heap offset of a signed integer of 64 bits.
+    Int = 2,
+    /// The heap offset of a double.
+    Float = 3,
+    /// The heap offset of a length and UTF-8.
+    Str = 4,
+    /// The heap offset of a length and an encoded scalar.
+    Scalar = 5,
+    /// A symbol's id.
+    Symbol = 6,
+    /// The heap offset of the 64-bit id of a value in the shared table.
+    Shared = 7,
+    /// The index of the block of a tuple.
+    Tuple = 8,
+    /// The index of the block of a frozenset.
+    FrozenSet = 9,
+    /// The slot of a list.
+    List = 10,
+    /// The slot of a dict.
+    Dict = 11,
+    /// The slot of a set.
+    Set = 12,
+    /// Only while a record is being built: a text whose place is not decided yet.
+    Pending = 15,
+}
+
+/// The payloads of [`Tag::Constant`].
+pub(crate) mod constant {
+    pub(crate) const NONE: u32 = 0;
+    pub(crate) const FALSE: u32 = 1;
+    pub(crate) const TRUE: u32 = 2;
+    pub(crate) const ELLIPSIS: u32 = 3;
+}
+
+/// One element of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word(pub(crate) u32);
+
+impl Word {
+    pub(crate) const fn new(tag: Tag, payload: u32) -> Self {
+        debug_assert!(payload < PAYLOAD_LIMIT);
+        Self(payload << TAG_BITS | tag as u32)
+    }
+
+    /// The word of an integer, when it fits.
+    pub(crate) fn small_int(value: i64) -> Option<Self> {
+        const HALF: i64 = (PAYLOAD_LIMIT / 2) as i64;
+        (-HALF..HALF)
+            .contains(&value)
+            .then(|| Self::new(Tag::SmallInt, value as u32 & (PAYLOAD_LIMIT - 1)))
+    }
+
+    pub(crate) const fn payload(self) -> u32 {
+        self.0 >> TAG_BITS
+    }
+
+    /// The payload as a signed integer.
+    pub(crate) const fn signed(self) -> i64 {
+        (self.0.cast_signed() >> TAG_BITS) as i64
+    }
+
+    #[inline]
+    pub(crate) fn tag(self) -> Result<Tag> {
+        Ok(match self.0 & ((1 << TAG_BITS) - 1) {
+            0 => Tag::Constant,
+            1 => Tag::SmallInt,
+            2 => Tag::Int,
+            3 => Tag::Float,
+            4 => Tag::Str,
+            5 => Tag::Scalar,
+            6 => Tag::Symbol,
+            7 => Tag::Shared,
+            8 => Tag::Tuple,
+            9 => Tag::FrozenSet,
+            10 => Tag::List,
+            11 => Tag::Dict,
+            12 => Tag::Set,
+            other => return Err(Error::corrupted(format!("a record has a word of kind {other}"))),
+        })
+    }
+
+    pub(crate) fn pending(self) -> Option<u32> {
+        (self.0 & ((1 << TAG_BITS) - 1) == Tag::Pending as u32).then(|| self.payload())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_ints_keep_their_sign_and_stop_at_28_bits() {
+        for value in [0, 1, -1, 12345, -(1 << 27), (1 << 27) - 1] {
+            assert_eq!(Word::small_int(value).unwrap().signed(), value);
+        }
+        assert!(Word::small_int(1 << 27).is_none());
+        assert!(Word::small_int(-(1 << 27) - 1).is_none());
+        assert!(Word::small_int(i64::MIN).is_none());
+    }
+}

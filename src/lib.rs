@@ -1,0 +1,39 @@
+//! A transactional object database: a dict on disk whose values are whole object graphs.
+//!
+//! This is the engine, without Python. An [`Environment`] is an opened map; a [`ReadTransaction`] is one committed
+//! version of it, from whose mapped pages values are borrowed; a [`WriteTransaction`] changes it, all or nothing.
+//! `docs/design.md` says how it works and `docs/file-format.md` what is on the disk.
+
+mod coord;
+mod environment;
+mod error;
+mod format;
+mod object;
+mod options;
+mod store;
+mod sync;
+mod txn;
+
+pub use environment::{Environment, Stats};
+pub use error::{Error, Result};
+pub use format::{
+    builder::{Block, Draft, Role, ValueBuilder},
+    key::{Key, KeyBytes, MAX_DEPTH, encode_bytes, encode_int, encode_str},
+    record::{Checked, Container, ContainerKind, Node, RecordView, Text},
+    scalar::{Scalar, bytes_int, int_bytes},
+    temporal::{Date, Time, Zone},
+    word::Word,
+};
+pub use object::{
+    entry_ref::EntryRef,
+    held::Held,
+    read_transaction::{ReadTransaction, Scan},
+    scope::{Scope, Stored, find},
+    shared_transaction::{Copied, SharedScan},
+    value::Value,
+    value_ref::{ContainerRef, LeafRef, ValueRef},
+    write_transaction::{WriteScope, WriteTransaction},
+};
+pub use options::Options;
+pub use store::Location;
+pub use txn::{core::Resized, entry::EntryKey, patience::Patience, scan::Span, shared_write::SharedWrite};

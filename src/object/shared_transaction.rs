@@ -1,0 +1,134 @@
+//! What a transaction that lives across calls offers: every answer is owned, since its pages may move.
+
+use super::{
+    entry_ref::EntryRef,
+    held::Held,
+    scope::{Stored, open},
+    write_transaction::WriteScope,
+};
+use crate::{
+    error::Result,
+    format::{frame::Frame, key::Key},
+    store::{Direction, Writer},
+    txn::{
+        scan::{Span, TableScan},
+        shared_write::SharedWrite,
+        write::WriteState,
+    },
+};
+
+/// A stored value, copied out of a write transaction.
+#[derive(Debug)]
+pub enum Copied {
+    /// A leaf, encoded.
+    Scalar(Vec<u8>),
+    /// A record with all that it takes to read it.
+    Record(Held),
+    /// A Rust user's own archive.
+    Archive(Vec<u8>),
+}
+
+impl Copied {
+    /// Copies a value without keeping a borrow of the transaction's pages.
+    pub(crate) fn new(state: &WriteState<Writer>, frame: &Frame<'_>) -> Result<Self> {
+        Ok(match open(state.tables(), frame)? {
+            Stored::Scalar(encoded) => Self::Scalar(encoded.to_vec()),
+            Stored::Archive(bytes) => Self::Archive(bytes.to_vec()),
+            Stored::Record(_, archive) => Self::Record(Held::copied(state, archive, frame.has_shared)?),
+        })
+    }
+}
+
+impl SharedWrite {
+    /// Changes something, wholly or not at all.
+    ///
+    /// # Errors
+    ///
+    /// `TransactionClosed` when the transaction has ended; that of `work`. Where the storage had no room, the whole
+    /// transaction is rolled back.
+    pub fn update<R>(&self, work: impl FnOnce(&mut WriteScope<'_>) -> Result<R>) -> Result<R> {
+        self.write(|state| work(&mut WriteScope(state)))
+    }
+
+    /// As [`SharedWrite::update`], for a single step that does nothing when it fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::update`].
+    pub fn update_one<R>(&self, work: impl FnOnce(&mut WriteScope<'_>) -> Result<R>) -> Result<R> {
+        self.write_one(|state| work(&mut WriteScope(state)))
+    }
+
+    /// The value under the ordered bytes of a key.
+    ///
+    /// # Errors
+    ///
+    /// `TransactionClosed` when the transaction has ended; `Corrupted` when the file is damaged.
+    pub fn get(&self, ordered: &[u8]) -> Result<Option<Copied>> {
+        self.read(|state| match state.get(ordered)? {
+            Some(value) => Copied::new(state, &Frame::decode(value)?).map(Some),
+            None => Ok(None),
+        })
+    }
+
+    /// Whether there is an entry under the ordered bytes of a key.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::get`].
+    pub fn contains(&self, ordered: &[u8]) -> Result<bool> {
+        self.read(|state| Ok(state.get(ordered)?.is_some()))
+    }
+
+    /// How many entries there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::get`].
+    pub fn len(&self) -> Result<u64> {
+        self.read(WriteState::len)
+    }
+
+    /// Whether there is no entry.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::get`].
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// Counts the insertions and deletions so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::get`].
+    pub fn resized(&self) -> Result<u64> {
+        self.read(|state| Ok(state.resized()))
+    }
+
+    /// The next entry of a walk, with its value when that is wanted.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::get`].
+    pub fn next(&self, scan: &mut SharedScan, with_value: bool) -> Result<Option<(Key<'static>, Option<Copied>)>> {
+        self.read(|state| {
+            let Some((key, value)) = scan.0.next(state.tables())? else { return Ok(None) };
+            let entry = EntryRef::new(key, value)?;
+            let value = with_value.then(|| Copied::new(state, &entry.frame)).transpose()?;
+            Ok(Some((entry.key()?.into_owned(), value)))
+        })
+    }
+}
+
+/// A walk through the entries of a write transaction, which may change between the steps.
+#[derive(Debug)]
+pub struct SharedScan(TableScan);
+
+impl SharedScan {
+    /// A walk through a span.
+    pub fn new(span: Span, backward: bool) -> Self {
+        Self(TableScan::new(span, if backward { Direction::Backward } else { Direction::Forward }))
+    }
+}

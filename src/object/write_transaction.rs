@@ -1,0 +1,310 @@
+//! Write transactions: all or nothing, one at a time.
+
+use std::marker::PhantomData;
+
+use super::{
+    entry_ref::EntryRef,
+    scope::{Scope, open, symbol_name},
+    shared_transaction::Copied,
+    value::Value,
+    value_ref::ValueRef,
+};
+use crate::{
+    error::{Error, Result},
+    format::{
+        builder::{Draft, DraftKind},
+        frame::Frame,
+        key::{Key, KeyBytes},
+    },
+    store::{Direction, WriteKind, Writer},
+    sync::Arc,
+    txn::{
+        core::{Core, Turn},
+        entry::EntryKey,
+        patience::Patience,
+        scan::{Span, TableScan},
+        write::{WriteState, shared_value},
+    },
+};
+
+/// What can be done inside a write transaction.
+pub struct WriteScope<'a>(pub(crate) &'a mut WriteState<Writer>);
+
+impl WriteScope<'_> {
+    /// Stores a value; answers whether the key is new. The form in which a key was first given stays.
+    ///
+    /// # Errors
+    ///
+    /// `MapFull` or `Io` when there is no room; `TooLarge` when the value can't be archived.
+    pub fn put(&mut self, key: &EntryKey, draft: Draft) -> Result<bool> {
+        self.0.put(key, draft)
+    }
+
+    /// Deletes an entry by the ordered bytes of its key; answers whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// `MapFull` or `Io` when there is no room to write what is left.
+    pub fn delete(&mut self, ordered: &[u8]) -> Result<bool> {
+        self.0.delete(ordered)
+    }
+
+    /// Deletes all entries.
+    ///
+    /// # Errors
+    ///
+    /// `MapFull` or `Io` when there is no room to write what is left.
+    pub fn clear(&mut self) -> Result<()> {
+        self.0.clear()
+    }
+
+    /// Whether there is an entry under the ordered bytes of a key.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the file is damaged.
+    pub fn contains(&self, ordered: &[u8]) -> Result<bool> {
+        Ok(self.0.get(ordered)?.is_some())
+    }
+
+    /// A copy of the value under the ordered bytes of a key.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the file is damaged.
+    pub fn get(&self, ordered: &[u8]) -> Result<Option<Copied>> {
+        match self.0.get(ordered)? {
+            Some(value) => Copied::new(self.0, &Frame::decode(value)?).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Deletes the last entry in key order; answers its key and its value.
+    ///
+    /// # Errors
+    ///
+    /// `MapFull` or `Io` when there is no room to write what is left.
+    pub fn pop_last(&mut self) -> Result<Option<(Key<'static>, Copied)>> {
+        let mut scan = TableScan::new(Span::all(), Direction::Backward);
+        let Some((table_key, value)) = scan.next(self.0.tables())? else { return Ok(None) };
+        let entry = EntryRef::new(table_key, value)?;
+        let key = entry.key()?.into_owned();
+        let value = Copied::new(self.0, &entry.frame)?;
+        let mut ordered = KeyBytes::new();
+        key.encode(&mut ordered)?;
+        self.0.delete(&ordered)?;
+        Ok(Some((key, value)))
+    }
+}
+
+/// A write transaction of one thread.
+///
+/// It is rolled back when it is dropped. What was read from it is borrowed, and gone with the next change:
+///
+/// ```compile_fail,E0502
+/// # fn main() -> Result<(), oocmap::Error> {
+/// # let environment = oocmap::Environment::open("x.ooc".as_ref(), &oocmap::Options::default())?;
+/// let mut write = environment.write()?;
+/// let value = write.get(&"key".into())?;
+/// write.put(&"key".into(), &1.into())?; // the page that the value was on may move
+/// assert!(value.is_some());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It belongs to the thread that began it:
+///
+/// ```compile_fail,E0277
+/// # fn main() -> Result<(), oocmap::Error> {
+/// # let environment = oocmap::Environment::open("x.ooc".as_ref(), &oocmap::Options::default())?;
+/// let write = environment.write()?;
+/// std::thread::spawn(move || write.commit());
+/// # Ok(())
+/// # }
+/// ```
+pub struct WriteTransaction {
+    // Dropped before the turn, so that the next writer finds the store free.
+    state: Option<WriteState<Writer>>,
+    core: Arc<Core>,
+    _turn: Turn,
+    thread: PhantomData<*const ()>,
+}
+
+impl std::fmt::Debug for WriteTransaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteTransaction").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+impl WriteTransaction {
+    pub(crate) fn begin(core: &Arc<Core>, patience: &mut Patience<'_>) -> Result<Self> {
+        let turn = core.take_turn(patience)?;
+        let writer = core.store.begin_write(WriteKind::Normal)?;
+        let state = WriteState::new(writer, Arc::clone(&core.memory))?;
+        Ok(Self { state: Some(state), core: Arc::clone(core), _turn: turn, thread: PhantomData })
+    }
+
+    /// Stores a value; answers whether the key is new. The form in which a key was first given stays.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidKey` for a key that can't be one; `TooLarge`; `MapFull` or `Io` when there is no room, after which the
+    /// transaction can only be aborted.
+    pub fn put(&mut self, key: &Key<'_>, value: &Value) -> Result<bool> {
+        let (key, draft) = (EntryKey::new(key)?, value.draft()?);
+        self.state_mut()?.put(&key, draft)
+    }
+
+    /// Stores anything that derives rkyv's `Archive`, to be read back with
+    /// [`get_archived`](super::read_transaction::ReadTransaction::get_archived).
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteTransaction::put`]; `Unsupported` when the value can't be archived.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rkyv::{Archive, Serialize};
+    ///
+    /// #[derive(Archive, Serialize)]
+    /// struct Point {
+    ///     x: f64,
+    ///     y: f64,
+    /// }
+    ///
+    /// # fn main() -> Result<(), oocmap::Error> {
+    /// # let directory = tempfile::tempdir().expect("a temporary directory");
+    /// # let path = directory.path().join("points.ooc");
+    /// let environment = oocmap::Environment::open(&path, &oocmap::Options::default())?;
+    /// let mut write = environment.write()?;
+    /// write.put_archived(&"origin".into(), &Point { x: 0.0, y: -1.5 })?;
+    /// write.commit()?;
+    ///
+    /// let read = environment.read()?;
+    /// let point = read.get_archived::<Point>(&"origin".into())?.expect("it was just stored");
+    /// assert_eq!(point.y, -1.5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn put_archived<T>(&mut self, key: &Key<'_>, value: &T) -> Result<bool>
+    where
+        T: for<'a> rkyv::Serialize<
+                rkyv::api::high::HighSerializer<Vec<u8>, rkyv::ser::allocator::ArenaHandle<'a>, rkyv::rancor::BoxedError>,
+            >,
+    {
+        let key = EntryKey::new(key)?;
+        let bytes = rkyv::api::high::to_bytes_in::<_, rkyv::rancor::BoxedError>(value, Vec::new())
+            .map_err(|error| Error::Unsupported(format!("the value can't be archived: {error}")))?;
+        self.state_mut()?.put(&key, Draft(DraftKind::Archive(bytes)))
+    }
+
+    /// The value under a key, as it stands in this transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadTransaction::get`](super::read_transaction::ReadTransaction::get).
+    pub fn get(&self, key: &Key<'_>) -> Result<Option<ValueRef<'_>>> {
+        let mut ordered = KeyBytes::new();
+        key.encode(&mut ordered)?;
+        let tables = self.state()?.tables();
+        match self.state()?.get(&ordered)? {
+            Some(value) => {
+                ValueRef::new(self, open(tables, &Frame::decode(value)?)?).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Deletes an entry; answers whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteTransaction::put`].
+    pub fn delete(&mut self, key: &Key<'_>) -> Result<bool> {
+        let mut ordered = KeyBytes::new();
+        key.encode(&mut ordered)?;
+        self.state_mut()?.delete(&ordered)
+    }
+
+    /// Deletes all entries.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteTransaction::put`].
+    pub fn clear(&mut self) -> Result<()> {
+        self.state_mut()?.clear()
+    }
+
+    /// How many entries there are.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the file is damaged.
+    pub fn len(&self) -> Result<u64> {
+        self.state()?.len()
+    }
+
+    /// Whether there is no entry.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the file is damaged.
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// Does something wholly or not at all: what it changed is taken back when it fails.
+    ///
+    /// # Errors
+    ///
+    /// That of `work`; any error of the storage while taking back.
+    pub fn nested<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let savepoint = self.state_mut()?.savepoint();
+        let result = work(self);
+        match &result {
+            Ok(_) => self.state_mut()?.release_savepoint(),
+            Err(_) => self.state_mut()?.roll_back_to(savepoint)?,
+        }
+        result
+    }
+
+    /// Makes everything durable and visible to all.
+    ///
+    /// # Errors
+    ///
+    /// `MapFull` or `Io`, after which nothing of it has happened; `CommitOutcomeUnknown`.
+    pub fn commit(mut self) -> Result<()> {
+        let state = self.state.take().ok_or(Error::TransactionClosed)?;
+        self.core.end(state, Ok(()), Writer::commit, Writer::abort)
+    }
+
+    /// Takes everything back.
+    pub fn abort(mut self) {
+        if let Some(state) = self.state.take() {
+            state.finish().0.abort();
+        }
+    }
+
+    fn state(&self) -> Result<&WriteState<Writer>> {
+        self.state.as_ref().ok_or(Error::TransactionClosed)
+    }
+
+    fn state_mut(&mut self) -> Result<&mut WriteState<Writer>> {
+        self.state.as_mut().ok_or(Error::TransactionClosed)
+    }
+}
+
+impl Scope for WriteTransaction {
+    fn symbol(&self, symbol: u32) -> Result<Arc<str>> {
+        symbol_name(&self.core.memory, self.state()?.tables(), symbol)
+    }
+
+    fn symbol_of(&self, name: &str) -> Option<u32> {
+        self.state.as_ref()?.known_symbol(name)
+    }
+
+    fn shared(&self, id: u64) -> Result<&[u8]> {
+        shared_value(self.state()?.tables(), id)
+    }
+}

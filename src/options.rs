@@ -1,0 +1,29 @@
+//! How an environment is opened.
+
+use std::time::Duration;
+
+/// Options for [`Environment::open`](crate::Environment::open).
+///
+/// # Examples
+///
+/// ```
+/// let options = oocmap::Options { create: false, ..oocmap::Options::default() };
+/// assert!(!options.readonly);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Refuse every modification; works on files that can't be written.
+    pub readonly: bool,
+    /// Make the file when it is missing.
+    pub create: bool,
+    /// The largest size of the data file, in bytes; `None` for as large as the disk.
+    pub max_size: Option<u64>,
+    /// How long to wait for another writer; `None` for ever.
+    pub lock_timeout: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { readonly: false, create: true, max_size: None, lock_timeout: None }
+    }
+}

@@ -1,0 +1,400 @@
+//! An open data file: its LMDB environment, which locks and writes, and our mapping of it, which reads.
+
+use std::{
+    fmt,
+    fs::File,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use heed::{Database, Env, MdbError, RoTxn, WithoutTls, types::Bytes};
+
+use super::{
+    fault::translate,
+    map::{Mapping, MetaPages},
+    page::Meta,
+    reader_table::ReaderTable,
+    snapshot::Snapshot,
+    table::Table,
+    writer::Writer,
+};
+use crate::{
+    error::{Error, Result},
+    sync::{Arc, AtomicBool, AtomicU64, Ordering, RwLock},
+};
+
+/// How often to begin again after another process has changed something.
+const ATTEMPTS: u32 = 32;
+
+/// The smallest and the largest room that a capped file keeps for transactions that free something.
+const RESERVE: (u64, u64) = (64 << 10, 4 << 20);
+
+/// Keys and values as LMDB has them.
+pub(super) type Tables = [Database<'static, Bytes, Bytes>; Table::COUNT];
+
+/// What a write transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WriteKind {
+    /// It may store something, and leaves a reserve of the largest size alone.
+    Normal,
+    /// It deletes something, for which a full file needs that reserve: a page is copied before it is changed.
+    Freeing,
+}
+
+/// How large the file and the table of its readers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreStats {
+    /// The size of the data file in bytes.
+    pub file_size: u64,
+    /// The size of a page in bytes.
+    pub page_size: u32,
+    /// How many bytes of the file are unused.
+    pub free_bytes: u64,
+    /// How many versions are pinned by readers of all processes, these statistics themselves not counted.
+    pub readers: u32,
+    /// How many can be.
+    pub max_readers: u32,
+}
+
+/// An LMDB environment with what must not be closed before it.
+pub(super) struct Environment {
+    // The order matters: closing our descriptor of the lock file drops the locks of LMDB's.
+    pub(super) env: Env<WithoutTls>,
+    pub(super) reader_table: ReaderTable,
+    pub(super) tables: Tables,
+    /// Whether LMDB was told to write nothing, because we may not.
+    pub(super) readonly: bool,
+}
+
+/// The state of LMDB's own mapping.
+struct LmdbMap {
+    size: u64,
+    /// Whether LMDB lost its mapping while changing its size, after which nothing can be begun any more.
+    lost: bool,
+}
+
+/// An open data file. Dropping the last handle to it closes the file.
+pub struct Store {
+    environment: Environment,
+    file: File,
+    path: PathBuf,
+    identity: (u64, u64),
+    readonly: bool,
+    max_size: Option<u64>,
+    page_size: usize,
+    id: u32,
+    metas: MetaPages,
+    /// A size that the file is known to have; it never gets shorter.
+    known_size: AtomicU64,
+    /// What new snapshots read through.
+    mapping: RwLock<Arc<Mapping>>,
+    /// Every begin of a transaction takes this shared, because it reads the meta pages through LMDB's
+    /// mapping, and whoever replaces that mapping takes it alone. A write transaction reads through it until
+    /// it ends; it is replaced only while there is none in this process.
+    lmdb_map: RwLock<LmdbMap>,
+    writing: AtomicBool,
+}
+
+impl Store {
+    pub(super) fn new(
+        environment: Environment,
+        file: File,
+        path: PathBuf,
+        identity: (u64, u64),
+        readonly: bool,
+        max_size: Option<u64>,
+    ) -> Result<Self> {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let page_size = page_size();
+        Ok(Self {
+            metas: MetaPages::new(&file, page_size)?,
+            mapping: RwLock::new(Arc::new(Mapping::reserve(&file, 2 * page_size)?)),
+            lmdb_map: RwLock::new(LmdbMap { size: environment.env.info().map_size as u64, lost: false }),
+            environment,
+            file,
+            path,
+            identity,
+            readonly,
+            max_size,
+            page_size,
+            id: OPENED.fetch_add(1, Ordering::Relaxed) as u32,
+            known_size: AtomicU64::new(0),
+            writing: AtomicBool::new(false),
+        })
+    }
+
+    /// The path that the store was opened with.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The device and the inode of the data file.
+    pub fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// Whether the store was opened for reading only, which its users have to observe.
+    pub fn readonly(&self) -> bool {
+        self.readonly
+    }
+
+    /// The largest size of the data file that was asked for.
+    pub fn max_size(&self) -> Option<u64> {
+        self.max_size
+    }
+
+    /// The newest version in the file.
+    ///
+    /// It is there some time before a snapshot gets it: the disk has yet to confirm it, and may refuse.
+    #[inline]
+    pub fn newest_txn_id(&self) -> u64 {
+        self.metas.newest()
+    }
+
+    /// Pins the newest version.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if all slots for readers are taken, [`Error::Corrupted`].
+    pub fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
+        Snapshot::begin(self)
+    }
+
+    /// Begins to write, after any writer of another process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transaction`] if this process is writing already, [`Error::ReadOnly`] if the file may not be
+    /// written.
+    pub fn begin_write(self: &Arc<Self>, kind: WriteKind) -> Result<Writer> {
+        Writer::begin(self, kind)
+    }
+
+    /// Waits until everything that was committed is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<()> {
+        if self.environment.readonly {
+            return Ok(());
+        }
+        self.environment.env.force_sync().map_err(|error| self.fault(error, "syncing"))
+    }
+
+    /// How large the file and the table of its readers are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::Corrupted`].
+    pub fn stats(self: &Arc<Self>) -> Result<StoreStats> {
+        let failed = |error| Error::io(format!("looking at {}", self.path.display()), error);
+        let readers = self.environment.reader_table.live().map_err(failed)?;
+        Ok(StoreStats {
+            file_size: self.file.metadata().map_err(failed)?.len(),
+            page_size: self.page_size as u32,
+            free_bytes: self.snapshot()?.free_bytes()?,
+            readers,
+            max_readers: self.environment.env.max_readers(),
+        })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    pub(super) fn metas(&self) -> &MetaPages {
+        &self.metas
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Whether this process has a write transaction.
+    pub(super) fn writing(&self) -> &AtomicBool {
+        &self.writing
+    }
+
+    /// Translates an error of LMDB.
+    pub(super) fn fault(&self, error: heed::Error, doing: &str) -> Error {
+        let limit = self.max_size.unwrap_or_else(|| self.lmdb_map.read().size);
+        translate(error, &format!("{doing} {}", self.path.display()), limit)
+    }
+
+    /// Claims a slot in the table of readers.
+    pub(super) fn begin_read(&self) -> Result<RoTxn<'static, WithoutTls>> {
+        let mut is_swept = false;
+        for _ in 0..ATTEMPTS {
+            let begun = self.with_lmdb_map(|env| env.clone().static_read_txn())?;
+            match begun {
+                Ok(slot) => return Ok(slot),
+                Err(heed::Error::Mdb(MdbError::ReadersFull)) if !is_swept => {
+                    is_swept = true;
+                    self.clear_stale_readers()?;
+                }
+                Err(heed::Error::Mdb(MdbError::MapResized)) => self.follow_growth()?,
+                Err(error) => return Err(self.fault(error, "beginning to read")),
+            }
+        }
+        Err(self.fault(MdbError::MapResized.into(), "beginning to read"))
+    }
+
+    /// Frees the slots of readers whose processes have died.
+    pub(super) fn clear_stale_readers(&self) -> Result<usize> {
+        self.with_lmdb_map(Env::clear_stale_readers)?
+            .map_err(|error| self.fault(error, "looking for dead readers of"))
+    }
+
+    /// Does something during which LMDB's mapping must stay.
+    pub(super) fn with_lmdb_map<'s, T>(&'s self, act: impl FnOnce(&'s Env<WithoutTls>) -> T) -> Result<T> {
+        let map = self.lmdb_map.read();
+        if map.lost {
+            return Err(Error::io(
+                format!("{} lost its address space; close it and open it again", self.path.display()),
+                ErrorKind::OutOfMemory.into(),
+            ));
+        }
+        Ok(act(&self.environment.env))
+    }
+
+    /// How many bytes the newest version occupies.
+    fn used_bytes(&self) -> Result<u64> {
+        let newest = self.metas.newest();
+        // A writer may be changing the other page, never the newest one. Two commits may come in between, and
+        // then the copy is that of a newer version or torn; whoever needs more than it says finds that out
+        // when beginning.
+        Meta::parse(&self.metas.copy(newest)).map(|meta| meta.used_bytes())
+    }
+
+    /// Gives LMDB a mapping that covers what another process has added to the file.
+    fn follow_growth(&self) -> Result<()> {
+        let mut map = self.lmdb_map.write();
+        let used = self.used_bytes()?;
+        // While this process has a write transaction, nobody else adds anything, and it began with all there
+        // was.
+        if used > map.size && !self.writing.load(Ordering::Acquire) {
+            self.remap(&mut map, used)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives LMDB a mapping of the size that a write transaction of a kind may use.
+    ///
+    /// Called with `writing` set and no transaction begun.
+    pub(super) fn fit_lmdb_map(&self, kind: WriteKind) -> Result<()> {
+        let used = self.used_bytes()?;
+        let size = self.lmdb_map.read().size;
+        let wanted = match self.max_size {
+            Some(max_size) => self.round_down(limit(max_size, used, kind)).max(used),
+            None if used > size / 2 => size.max(used * 4),
+            None => size,
+        };
+        if wanted == size {
+            return Ok(());
+        }
+        let mut map = self.lmdb_map.write();
+        if wanted > map.size && Mapping::new(&self.file, wanted as usize).is_err() {
+            // There is no such room: better a full file than none.
+            return if used > map.size { self.remap(&mut map, used) } else { Ok(()) };
+        }
+        self.remap(&mut map, wanted)
+    }
+
+    fn round_down(&self, size: u64) -> u64 {
+        size - size % self.page_size as u64
+    }
+
+    /// Replaces LMDB's mapping. The caller holds the lock alone, and this process has no write transaction.
+    fn remap(&self, map: &mut LmdbMap, size: u64) -> Result<()> {
+        let env = &self.environment.env;
+        // SAFETY: heed and LMDB ask that this process has no transaction. No write transaction is begun, as
+        // the callers see to with `writing`, and none can begin while the lock is held. Read transactions may
+        // exist: they are only ours, we never read through them, and LMDB ends them without a look at the
+        // mapping.
+        let resized = unsafe { env.resize(size as usize) };
+        match resized {
+            Ok(()) => {
+                map.size = env.info().map_size as u64;
+                Ok(())
+            }
+            Err(error) => {
+                map.lost = true;
+                Err(translate(error, &format!("resizing {}", self.path.display()), size))
+            }
+        }
+    }
+
+    /// A mapping in which a version can be read, and how many of the version's pages the file has.
+    pub(super) fn mapping_for(&self, meta: &Meta) -> Result<(Arc<Mapping>, u64)> {
+        let used = meta.used_bytes();
+        let mut size = self.known_size.load(Ordering::Relaxed);
+        if used > size {
+            let metadata = self
+                .file
+                .metadata()
+                .map_err(|error| Error::io(format!("looking at {}", self.path.display()), error))?;
+            size = metadata.len();
+            self.known_size.fetch_max(size, Ordering::Relaxed);
+        }
+        // The file may end before the last pages if those are unused.
+        let size = self.round_down(used.min(size));
+        let mapping = Arc::clone(&self.mapping.read());
+        let mapping =
+            if mapping.len() as u64 >= size { mapping } else { self.larger_mapping(size as usize)? };
+        Ok((mapping, size / self.page_size as u64))
+    }
+
+    fn larger_mapping(&self, needed: usize) -> Result<Arc<Mapping>> {
+        let mut mapping = self.mapping.write();
+        if mapping.len() < needed {
+            let roomy = needed.saturating_mul(2);
+            *mapping = Arc::new(match Mapping::new(&self.file, roomy) {
+                Ok(mapping) => mapping,
+                Err(_) => Mapping::reserve(&self.file, needed)?,
+            });
+        }
+        Ok(Arc::clone(&mapping))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .field("readonly", &self.readonly)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How much of a capped size a write transaction may use.
+pub(super) fn usable(max_size: u64, kind: WriteKind) -> u64 {
+    match kind {
+        WriteKind::Normal => max_size - (max_size / 8).clamp(RESERVE.0, RESERVE.1),
+        WriteKind::Freeing => max_size,
+    }
+}
+
+/// The size to give to LMDB's mapping for a write transaction, which is as for the others as long as there is
+/// room.
+fn limit(max_size: u64, used: u64, kind: WriteKind) -> u64 {
+    let normal = usable(max_size, WriteKind::Normal);
+    let reserve = max_size - normal;
+    if used + reserve <= normal { normal } else { usable(max_size, kind) }
+}
+
+/// The size of the system's pages, which LMDB gives to the files that it makes.
+pub(super) fn page_size() -> usize {
+    // SAFETY: the call only returns a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}

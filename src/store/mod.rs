@@ -1,0 +1,34 @@
+//! The data file: tables of bytes in versions that are committed as a whole.
+//!
+//! LMDB writes, locks and keeps the table of readers; this is the only module that names it. Committed
+//! versions are read by a walker of our own through a mapping of our own, every offset checked, so that a
+//! damaged file gives an error and LMDB's mapping can be resized under live snapshots.
+//!
+//! `table` is the seam that the layers above use. `page`, `tree` and `free` read the file's format, `map`
+//! holds it in memory, `snapshot` and `writer` are the two kinds of transactions on a `lmdb::Store`, which
+//! `open` opens after `examine` has found the file to be ours.
+
+mod examine;
+mod fault;
+mod free;
+mod lmdb;
+mod lock;
+mod map;
+mod open;
+mod page;
+mod reader_table;
+mod snapshot;
+mod table;
+mod tree;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    lmdb::{Store, WriteKind},
+    open::StoreOptions,
+    snapshot::{Location, Snapshot, TreeCursor},
+    table::{Direction, ReadTables, Table, WriteTables},
+    writer::Writer,
+};

@@ -1,0 +1,137 @@
+//! The seam: ordered bytes in named tables, in one version or in a write transaction.
+
+use std::ops::Bound;
+
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+
+/// One of the tables that a map consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// What the whole file says of itself: the format, counters.
+    Header,
+    /// The entries of the map, one for each key.
+    Entries,
+    /// The objects that have an identity of their own.
+    Objects,
+    /// The strings that stand for small numbers.
+    Symbols,
+    /// Values that several places share.
+    Shared,
+}
+
+impl Table {
+    /// How many tables there are.
+    pub(super) const COUNT: usize = 5;
+
+    /// The tables that have a name, in the order of their place.
+    pub(super) const NAMED: [Self; Self::COUNT - 1] =
+        [Self::Entries, Self::Objects, Self::Symbols, Self::Shared];
+
+    /// The name in the file, which [`Table::Header`] has none of.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Header => "",
+            Self::Entries => "entries",
+            Self::Objects => "objects",
+            Self::Symbols => "symbols",
+            Self::Shared => "shared",
+        }
+    }
+
+    /// The place in an array with one item for each table.
+    pub(super) const fn place(self) -> usize {
+        self as usize
+    }
+
+    /// Whether a key of [`Table::Header`] is taken by the record of a named table.
+    pub(super) fn is_reserved(self, key: &[u8]) -> bool {
+        self == Self::Header && Self::NAMED.iter().any(|table| table.name().as_bytes() == key)
+    }
+}
+
+/// Which way to go through the order of the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From small keys to large ones.
+    Forward,
+    /// From large keys to small ones.
+    Backward,
+}
+
+/// A key and its value.
+pub type Entry<'a> = (&'a [u8], &'a [u8]);
+
+/// Ordered reads of bytes in the tables of one version.
+///
+/// Keys are ordered byte by byte.
+pub trait ReadTables {
+    /// The value of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupted`].
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>>;
+
+    /// How many entries a table has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupted`].
+    fn len(&self, table: Table) -> Result<u64>;
+
+    /// The first entry at or past `from` in the direction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupted`].
+    fn seek(&self, table: Table, from: Bound<&[u8]>, direction: Direction) -> Result<Option<Entry<'_>>>;
+
+    /// Whether a table has no entry.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupted`].
+    fn is_empty(&self, table: Table) -> Result<bool> {
+        self.len(table).map(|len| len == 0)
+    }
+}
+
+/// Reads that see the transaction's own changes, and the changes.
+///
+/// Keys have 1 to 511 bytes, values less than 2 GiB. After an error of a change, the transaction can only be
+/// aborted.
+pub trait WriteTables: ReadTables {
+    /// Stores a value, over the one that the key has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MapFull`], [`Error::TooLarge`], [`Error::InvalidKey`] for the name of a table in
+    /// [`Table::Header`], [`Error::Transaction`] after an earlier error, [`Error::Corrupted`].
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Stores a value unless the key has one, which is then returned and stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MapFull`], [`Error::TooLarge`], [`Error::InvalidKey`] for the name of a table in
+    /// [`Table::Header`], [`Error::Transaction`] after an earlier error, [`Error::Corrupted`].
+    fn put_new(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Deletes an entry and says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MapFull`], as pages are copied before they are changed, [`Error::Transaction`] after an
+    /// earlier error, [`Error::Corrupted`].
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool>;
+
+    /// Deletes all entries of a table other than [`Table::Header`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MapFull`], as pages are copied before they are changed, [`Error::Transaction`] after an
+    /// earlier error or for the header, [`Error::Corrupted`].
+    fn clear(&mut self, table: Table) -> Result<()>;
+}

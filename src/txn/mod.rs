@@ -1,0 +1,11 @@
+//! Read and write transactions over the storage seam.
+
+pub(crate) mod core;
+pub(crate) mod entry;
+pub(crate) mod memory;
+pub(crate) mod patience;
+pub(crate) mod read;
+pub(crate) mod scan;
+pub(crate) mod shared_write;
+pub(crate) mod thread;
+pub(crate) mod write;

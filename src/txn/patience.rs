@@ -1,0 +1,77 @@
+//! How long a writer waits for its turn, and who may call it off.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    coord::gate::Wait,
+    error::{Error, Result},
+};
+
+/// How often someone who waits looks whether to go on.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A wait that ends in time.
+pub struct Patience<'a> {
+    limit: Option<Duration>,
+    begun: Option<Instant>,
+    interrupted: Option<&'a mut dyn FnMut() -> bool>,
+    was_interrupted: bool,
+}
+
+impl std::fmt::Debug for Patience<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Patience").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Patience<'a> {
+    /// Waits for at most so long, or for ever.
+    pub fn new(limit: Option<Duration>) -> Self {
+        Self { limit, begun: None, interrupted: None, was_interrupted: false }
+    }
+
+    /// Asks again and again, some fifty times a second, whether to stop waiting.
+    #[must_use]
+    pub fn until(mut self, interrupted: &'a mut dyn FnMut() -> bool) -> Self {
+        self.interrupted = Some(interrupted);
+        self
+    }
+
+    /// What to do next while waiting.
+    pub(crate) fn next(&mut self) -> Wait {
+        if self.interrupted.as_mut().is_some_and(|interrupted| interrupted()) {
+            self.was_interrupted = true;
+            return Wait::GiveUp;
+        }
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        match self.limit {
+            None => Wait::For(POLL),
+            Some(limit) => match limit.checked_sub(begun.elapsed()) {
+                Some(left) if !left.is_zero() => Wait::For(left.min(POLL)),
+                _ => Wait::GiveUp,
+            },
+        }
+    }
+
+    /// Why the waiting ended without success.
+    pub(crate) fn error(&self) -> Error {
+        if self.was_interrupted {
+            Error::Interrupted
+        } else {
+            Error::LockTimeout(self.limit.unwrap_or_default())
+        }
+    }
+
+    /// Tries again and again until it works, more and more slowly.
+    pub(crate) fn retry(&mut self, mut attempt: impl FnMut() -> Result<bool>) -> Result<()> {
+        let mut pause = Duration::from_micros(20);
+        while !attempt()? {
+            match self.next() {
+                Wait::For(limit) => std::thread::sleep(pause.min(limit)),
+                Wait::GiveUp => return Err(self.error()),
+            }
+            pause = (pause * 2).min(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+}

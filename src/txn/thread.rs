@@ -1,0 +1,94 @@
+//! The thread on which those write transactions begin and end that live across calls.
+//!
+//! LMDB's writer lock belongs to the thread that took it. A transaction that Python code keeps open may be ended by
+//! any thread, by the garbage collector or at exit, so it begins and ends here; what happens in between runs on the
+//! caller's thread.
+
+use super::patience::Patience;
+use crate::{
+    coord::gate::Wait,
+    error::{Error, Result},
+    store::{Store, WriteKind, Writer},
+    sync::{Arc, channel},
+};
+
+enum Command {
+    Begin(channel::Sender<Result<Writer>>),
+    Commit(Writer, channel::Sender<Result<()>>),
+    Abort(Writer, channel::Sender<()>),
+}
+
+/// The thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct WriterThread {
+    commands: channel::Sender<Command>,
+}
+
+impl WriterThread {
+    pub(crate) fn start(store: Arc<Store>) -> Result<Self> {
+        let (commands, received) = channel::unbounded();
+        std::thread::Builder::new()
+            .name("oocmap-writer".into())
+            .spawn(move || serve(&store, &received))
+            .map_err(|error| Error::io("starting the writer thread", error))?;
+        Ok(Self { commands })
+    }
+
+    /// Begins a transaction; the caller has the turn to write.
+    pub(crate) fn begin(&self, patience: &mut Patience<'_>) -> Result<Writer> {
+        let (reply, answer) = channel::bounded(1);
+        self.send(Command::Begin(reply))?;
+        // Programs that write to the file without our gate may hold LMDB's lock, so even this wait has a limit.
+        loop {
+            match patience.next() {
+                Wait::For(limit) => match answer.recv_timeout(limit) {
+                    Ok(begun) => return begun,
+                    Err(channel::RecvTimeoutError::Timeout) => {}
+                    Err(channel::RecvTimeoutError::Disconnected) => return Err(ended()),
+                },
+                Wait::GiveUp => return Err(patience.error()),
+            }
+        }
+    }
+
+    pub(crate) fn commit(&self, writer: Writer) -> Result<()> {
+        let (reply, answer) = channel::bounded(1);
+        self.send(Command::Commit(writer, reply))?;
+        answer.recv().map_err(|_| ended())?
+    }
+
+    pub(crate) fn abort(&self, writer: Writer) {
+        let (reply, answer) = channel::bounded(1);
+        if self.send(Command::Abort(writer, reply)).is_ok() {
+            let _ = answer.recv();
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<()> {
+        self.commands.send(command).map_err(|_| ended())
+    }
+}
+
+fn serve(store: &Arc<Store>, commands: &channel::Receiver<Command>) {
+    for command in commands {
+        match command {
+            Command::Begin(reply) => {
+                // Whoever gave up in the meantime gets it back to be aborted, on this thread.
+                if let Err(channel::SendError(Ok(writer))) = reply.send(store.begin_write(WriteKind::Normal)) {
+                    writer.abort();
+                }
+            }
+            Command::Commit(writer, reply) => {
+                let _ = reply.send(writer.commit());
+            }
+            Command::Abort(writer, reply) => {
+                writer.abort();
+                let _ = reply.send(());
+            }
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::Transaction("the writer thread has ended; open the map again")
+}
