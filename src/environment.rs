@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -13,13 +14,19 @@ use crate::{
         write_transaction::{WriteScope, WriteTransaction},
     },
     options::Options,
-    store::{Store, StoreOptions, WriteKind},
+    store::{Reader, Store, StoreOptions, WriteKind},
     sync::{Arc, Mutex, Weak},
-    txn::{core::{Core, Resized}, patience::Patience, read::Pin, shared_write::SharedWrite},
+    txn::{core::{Core, Resized, Terms}, patience::Patience, read::Pin, shared_write::SharedWrite},
 };
 
-/// The maps that this process has open, by device and inode.
-static OPENED: Mutex<Option<HashMap<(u64, u64), Weak<Core>>>> = Mutex::new(None);
+/// Maps by device and inode.
+type Opened = HashMap<(u64, u64), Weak<Core>>;
+
+/// How long another thread may take to close what it no longer uses.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// The maps that this process has open.
+static OPENED: Mutex<Option<Opened>> = Mutex::new(None);
 
 /// An opened map. Clones share it; it is closed with the last of them.
 ///
@@ -56,17 +63,14 @@ impl Environment {
     /// # Errors
     ///
     /// `Io` when the file is missing, is a directory or may not be read; `Format` when it is no map, or one of a newer
-    /// format; `Corrupted` when it is damaged; `InvalidOption` when the map is open in this process with another
-    /// `max_size`. The file is left as it was.
+    /// format; `Corrupted` when it is damaged; `InvalidOption` when `max_size` is too small to work with. The file is
+    /// left as it was.
     pub fn open(path: &Path, options: &Options) -> Result<Self> {
         let max_size = options.max_size.filter(|size| *size != 0);
+        let path = &std::path::absolute(path)
+            .map_err(|error| Error::io(format!("finding {}", path.display()), error))?;
+        Store::check_max_size(max_size)?;
         let core = open_core(path, options, max_size)?;
-        if core.max_size != max_size {
-            return Err(Error::InvalidOption(format!(
-                "{} is open in this process already, with another max_size; close that map first",
-                path.display()
-            )));
-        }
         if core.store.readonly() && !options.readonly {
             return Err(Error::io(
                 format!("{}: the file may only be read; open it with readonly", path.display()),
@@ -119,7 +123,7 @@ impl Environment {
     /// `ReadOnly`; `LockTimeout`; `Transaction` when this thread has one open already.
     pub fn write(&self) -> Result<WriteTransaction> {
         self.check_writable()?;
-        WriteTransaction::begin(&self.core, &mut Patience::new(self.options.lock_timeout))
+        WriteTransaction::begin(&self.core, self.terms(), &mut Patience::new(self.options.lock_timeout))
     }
 
     /// Changes something in a transaction of its own. With `freeing`, for deletions, it may use the last bit of room
@@ -136,7 +140,7 @@ impl Environment {
     ) -> Result<R> {
         self.check_writable()?;
         let kind = if freeing { WriteKind::Freeing } else { WriteKind::Normal };
-        self.core.write_once(kind, patience, |state| work(&mut WriteScope(state)))
+        self.core.write_once(kind, self.terms(), patience, |state| work(&mut WriteScope(state)))
     }
 
     /// Begins a write transaction that any thread may end.
@@ -146,7 +150,7 @@ impl Environment {
     /// As [`Environment::write`].
     pub fn write_shared(&self, patience: &mut Patience<'_>) -> Result<Arc<SharedWrite>> {
         self.check_writable()?;
-        SharedWrite::begin(&self.core, patience)
+        SharedWrite::begin(&self.core, self.terms(), patience)
     }
 
     /// The transaction of [`Environment::write_shared`] that this thread has open.
@@ -197,13 +201,17 @@ impl Environment {
         Arc::ptr_eq(&self.core, &other.core)
     }
 
+    fn terms(&self) -> Terms {
+        Terms { durability: self.options.durability, max_size: self.options.max_size }
+    }
+
     fn check_writable(&self) -> Result<()> {
         if self.options.readonly { Err(Error::ReadOnly("the map")) } else { Ok(()) }
     }
 }
 
 /// Figures about a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// How many entries there are.
@@ -212,8 +220,8 @@ pub struct Stats {
     pub file_size: u64,
     /// How much of it is free for new data, in bytes.
     pub free_bytes: u64,
-    /// How many versions are pinned by readers of all processes.
-    pub readers: u32,
+    /// The versions that readers of all processes have pinned.
+    pub readers: Vec<Reader>,
     /// The version that these figures are of.
     pub version: u64,
     /// The format of the file.
@@ -235,10 +243,25 @@ fn open_core(path: &Path, options: &Options, max_size: Option<u64>) -> Result<Ar
         initial_header: (HEADER_KEY.to_vec(), Header::new(new_identity()?).encode().to_vec()),
         check_header: |bytes| Header::decode(bytes).map(|_| ()),
     };
-    let store = Store::open(path, &store_options)?;
-    let core = Arc::new(Core::new(store, max_size));
+    let store = open_store(path, &store_options)?;
+    let core = Arc::new(Core::new(store));
     opened.insert(core.store.identity(), Arc::downgrade(&core));
     Ok(core)
+}
+
+/// Opens the file, after the last user of it in this process, who may be a thread that is just ending, has closed it.
+fn open_store(path: &Path, options: &StoreOptions) -> Result<Arc<Store>> {
+    let begun = Instant::now();
+    loop {
+        match Store::open(path, options) {
+            Err(Error::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::ResourceBusy && begun.elapsed() < CLOSING =>
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// The device and inode of a file that exists.

@@ -34,6 +34,6 @@ pub use object::{
     value_ref::{ContainerRef, LeafRef, ValueRef},
     write_transaction::{WriteScope, WriteTransaction},
 };
-pub use options::Options;
-pub use store::Location;
+pub use options::{Durability, Options};
+pub use store::{Location, Reader};
 pub use txn::{core::Resized, entry::EntryKey, patience::Patience, scan::Span, shared_write::SharedWrite};

@@ -20,10 +20,23 @@ pub struct Options {
     pub max_size: Option<u64>,
     /// How long to wait for another writer; `None` for ever.
     pub lock_timeout: Option<Duration>,
+    /// What a commit waits for.
+    pub durability: Durability,
+}
+
+/// What a commit waits for before it returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Until it would survive a power cut.
+    #[default]
+    Sync,
+    /// Until all but its last step would: a power cut may lose the last commit, and nothing else.
+    NoMetaSync,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readonly: false, create: true, max_size: None, lock_timeout: None }
+        Self { readonly: false, create: true, max_size: None, lock_timeout: None, durability: Durability::Sync }
     }
 }

@@ -10,13 +10,14 @@ __all__ = [
     "CorruptedError",
     "Error",
     "FormatError",
-    "InvalidKeyError",
     "LockTimeoutError",
     "MapFullError",
     "ReadOnlyError",
-    "TooLargeError",
+    "SnapshotExpiredError",
+    "StaleObjectError",
     "TransactionClosedError",
     "TransactionError",
+    "UnsafePickleError",
     "UnsupportedTypeError",
 ]
 
@@ -65,9 +66,18 @@ class UnsupportedTypeError(Error, TypeError, ValueError):
     """An object has no native form; the text names its type and says what to do."""
 
 
-class InvalidKeyError(Error, ValueError):
-    """A key has no place in the order of keys, such as NaN, which equals nothing."""
+class StaleObjectError(Error, ReferenceError):
+    """The object that a handle names is gone."""
 
 
-class TooLargeError(Error, ValueError, OverflowError):
-    """A key or value is larger, or nested more deeply, than a map can hold."""
+class SnapshotExpiredError(Error, LookupError):
+    """No one holds the version any more that a pickled snapshot is of."""
+
+
+class UnsafePickleError(Error, ValueError):
+    """Something was stored with pickle, and the map was opened without ``allow_pickle=True``."""
+
+
+for _name in __all__:
+    # They are known, and pickled, by the name under which users import them.
+    globals()[_name].__module__ = "oocmap"

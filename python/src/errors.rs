@@ -34,8 +34,6 @@ exceptions! {
     transaction => "TransactionError",
     lock_timeout => "LockTimeoutError",
     unsupported => "UnsupportedTypeError",
-    invalid_key => "InvalidKeyError",
-    too_large => "TooLargeError",
 }
 
 macro_rules! os_exceptions {
@@ -75,10 +73,8 @@ pub(crate) fn to_python(error: Error) -> PyErr {
             Error::MapFull { .. } => map_full(py, Some(28), text),
             Error::Corrupted(_) => corrupted(py, None, text),
             Error::Format { .. } => format(py, None, text),
-            Error::InvalidKey(_) => invalid_key(py, text),
             Error::Unsupported(_) => unsupported(py, text),
-            Error::TooLarge(_) => too_large(py, text),
-            Error::InvalidOption(_) => PyValueError::new_err(text),
+            Error::InvalidKey(_) | Error::TooLarge(_) | Error::InvalidOption(_) => PyValueError::new_err(text),
             Error::CommitOutcomeUnknown(source) => {
                 commit_outcome_unknown(py, source.raw_os_error(), text)
             }

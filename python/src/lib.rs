@@ -18,8 +18,8 @@ mod views;
 mod _oocmap {
     /// The version of the package.
     #[pymodule_export]
-    #[pyo3(name = "__version__")]
-    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    #[expect(non_upper_case_globals, reason = "the name that Python packages give it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 
     #[pymodule_export]
     use crate::{

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use oocmap::{Environment, Options};
+use oocmap::{Durability, Environment, Options};
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
@@ -33,6 +33,9 @@ use crate::{
 ///     Make the file when it is missing.
 /// max_size : int or None
 ///     The largest size of the data file, in bytes; ``None`` or 0 for as large as the disk.
+/// durability : {"sync", "nometasync"}
+///     With ``"sync"`` what was committed survives a power cut. With ``"nometasync"`` a power cut may lose the last
+///     commit; never more, and it never leaves an inconsistent map.
 /// lock_timeout : float or None
 ///     Seconds to wait for another writer before ``LockTimeoutError``; ``None`` to wait for ever.
 ///
@@ -57,19 +60,26 @@ impl OOCMap {
         PyClassInitializer::from(Mapping::unopened()).add_subclass(Self)
     }
 
-    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, lock_timeout=None))]
+    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", lock_timeout=None))]
     fn __init__(
         slf: Bound<'_, Self>,
         path: &Bound<'_, PyAny>,
         readonly: bool,
         create: bool,
         max_size: Option<&Bound<'_, PyAny>>,
+        durability: &str,
         lock_timeout: Option<f64>,
     ) -> PyResult<()> {
         let py = slf.py();
         let path = file_path(path)?;
         let options =
-            Options { readonly, create, max_size: size(max_size)?, lock_timeout: seconds(lock_timeout)? };
+            Options {
+                readonly,
+                create,
+                max_size: size(max_size)?,
+                lock_timeout: seconds(lock_timeout)?,
+                durability: durability_of(durability)?,
+            };
         let environment = py.detach(|| Environment::open(&path, &options)).or_raise()?;
         slf.as_super().get().open(Access::Live {
             opened: Arc::new(Opened::new(environment)),
@@ -140,6 +150,7 @@ impl OOCMap {
         keywords.set_item("max_size", options.max_size)?;
         keywords.set_item("lock_timeout", options.lock_timeout.map(|limit| limit.as_secs_f64()))?;
         let path = std::path::absolute(path)?;
+        keywords.set_item("durability", name_of(options.durability))?;
         let reopen = py.import("oocmap._reopen")?.getattr("reopen")?;
         let state = slf.as_any().getattr("__dict__").ok();
         (reopen, (slf.get_type(), path, keywords), state).into_pyobject(py)
@@ -169,6 +180,21 @@ fn no_nul(path: OsString) -> PyResult<PathBuf> {
         return Err(PyValueError::new_err("path has an embedded null character"));
     }
     Ok(path.into())
+}
+
+fn durability_of(name: &str) -> PyResult<Durability> {
+    match name {
+        "sync" => Ok(Durability::Sync),
+        "nometasync" => Ok(Durability::NoMetaSync),
+        other => Err(PyValueError::new_err(format!("durability is {other:?}; give \"sync\" or \"nometasync\""))),
+    }
+}
+
+fn name_of(durability: Durability) -> &'static str {
+    match durability {
+        Durability::NoMetaSync => "nometasync",
+        _ => "sync",
+    }
 }
 
 fn size(size: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {

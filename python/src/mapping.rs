@@ -11,8 +11,9 @@ use oocmap::{
 };
 use pyo3::{
     exceptions::{PyKeyError, PyTypeError},
+    intern,
     prelude::*,
-    types::{PyDict, PyMapping, PyMemoryView, PyTuple},
+    types::{PyDict, PyList, PyMapping, PyMemoryView, PyTuple},
 };
 
 use crate::{
@@ -316,7 +317,7 @@ impl Mapping {
 
     #[inline]
     pub(crate) fn access(&self) -> PyResult<&Access> {
-        self.access.get().ok_or_else(|| PyTypeError::new_err("__init__ of the map was never called"))
+        self.access.get().ok_or_else(|| Python::attach(|py| errors::closed(py, "the map was never opened: its __init__ was not called")))
     }
 
     /// What it is a view of, when it has been opened.
@@ -386,8 +387,16 @@ fn no_key(key: &Bound<'_, PyAny>) -> PyErr {
 
 #[pymethods]
 impl Mapping {
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.access()?.get(py, key)?.ok_or_else(|| no_key(key))
+    fn __getitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Some(found) = slf.get().access()?.get(py, key)? {
+            return Ok(found);
+        }
+        // As with subclasses of dict.
+        match slf.getattr_opt(intern!(py, "__missing__"))? {
+            Some(missing) => missing.call1((key,)),
+            None => Err(no_key(key)),
+        }
     }
 
     fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -729,8 +738,8 @@ impl Mapping {
     /// Returns
     /// -------
     /// dict
-    ///     ``entries``; ``file_size`` and ``free_bytes``, in bytes; ``readers``, the number of versions that are
-    ///     pinned in any process; ``version``; ``format``.
+    ///     ``entries``; ``file_size`` and ``free_bytes``, in bytes; ``readers``, a list with the ``pid`` of each
+    ///     process that has a version pinned and how many versions that is ``behind``; ``version``; ``format``.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let access = self.access()?;
         access.check(py)?;
@@ -740,7 +749,14 @@ impl Mapping {
         dict.set_item("entries", stats.entries)?;
         dict.set_item("file_size", stats.file_size)?;
         dict.set_item("free_bytes", stats.free_bytes)?;
-        dict.set_item("readers", stats.readers)?;
+        let readers = PyList::empty(py);
+        for reader in stats.readers {
+            let entry = PyDict::new(py);
+            entry.set_item("pid", reader.process)?;
+            entry.set_item("behind", reader.behind)?;
+            readers.append(entry)?;
+        }
+        dict.set_item("readers", readers)?;
         dict.set_item("version", stats.version)?;
         dict.set_item("format", stats.format)?;
         Ok(dict)

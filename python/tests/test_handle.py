@@ -164,7 +164,6 @@ def test_bad_arguments_are_refused_before_a_file_is_made(path: Path) -> None:
         (TypeError, {"max_size": "large"}),
         (ValueError, {"lock_timeout": -1}),
         (ValueError, {"lock_timeout": float("nan")}),
-        (ValueError, {"flush_interval": -1}),
         (TypeError, {"unknown": 1}),
     ]
     for error, options in bad:
@@ -259,7 +258,6 @@ def test_stats_tell_what_there_is(m: OOCMap, path: Path) -> None:
         assert stats["version"] == s.version
         assert stats["format"] == 1
         assert 0 <= stats["free_bytes"] < stats["file_size"]
-        assert isinstance(stats["objects"], int)
         assert os.getpid() in [reader["pid"] for reader in stats["readers"]]
     m.clear()
     assert m.stats()["entries"] == 0

@@ -27,7 +27,7 @@ SCALARS: list[Any] = [
     0j, complex(-0.0, math.nan), 1 + 2j,
     "", "a", "\0", "\u00e9", "\U0001f40d", "\ud800", "a\udfffb", "x" * 100_000,
     b"", b"\0", bytes(range(256)), b"x" * 100_000,
-    ..., range(0), range(5, 1, -2), range(10**30), slice(None), slice(1, "a", (2,)),
+    ..., range(0), range(5, 1, -2), range(10**30), slice(None), slice(1, "a", 2.5),
     dt.date.min, dt.date.max, dt.time.min, dt.time(23, 59, 59, 999999, fold=1), dt.datetime.min, dt.datetime.max,
     dt.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=dt.timezone.utc),
     dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=-3, seconds=1), "odd")),

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 
+/// The longest wait while nothing is held; whoever holds something ends it.
+const UNHELD: Duration = Duration::from_hours(1);
+
 /// What the thread that lets go is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -63,7 +66,7 @@ impl Idle {
                 state.held = false;
                 return Step::Release;
             }
-            let limit = if state.held { interval } else { Duration::from_secs(3600) };
+            let limit = if state.held { interval } else { UNHELD };
             self.changed.wait_for(&mut state, limit);
         }
     }

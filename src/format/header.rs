@@ -80,6 +80,8 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use num_bigint::BigUint;
+
     use super::*;
 
     #[test]
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let header = Header { version: 2, next_record: 1, symbols: 5, identity: [7; 16] };
-        let hex: String = header.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = format!("{:x}", BigUint::from_bytes_be(&header.encode()));
         assert!(hex.starts_with(
             "6f6f636d61701a0a01000000050000000200000000000000010000000000000007070707070707070707070707070707"
         ));

@@ -63,7 +63,7 @@ impl Word {
         const HALF: i64 = (PAYLOAD_LIMIT / 2) as i64;
         (-HALF..HALF)
             .contains(&value)
-            .then(|| Self::new(Tag::SmallInt, value as u32 & (PAYLOAD_LIMIT - 1)))
+            .then(|| Self::new(Tag::SmallInt, value.cast_unsigned() as u32 & (PAYLOAD_LIMIT - 1)))
     }
 
     pub(crate) const fn payload(self) -> u32 {

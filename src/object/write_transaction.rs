@@ -19,7 +19,7 @@ use crate::{
     store::{Direction, WriteKind, Writer},
     sync::Arc,
     txn::{
-        core::{Core, Turn},
+        core::{Core, Terms, Turn},
         entry::EntryKey,
         patience::Patience,
         scan::{Span, TableScan},
@@ -126,6 +126,7 @@ pub struct WriteTransaction {
     // Dropped before the turn, so that the next writer finds the store free.
     state: Option<WriteState<Writer>>,
     core: Arc<Core>,
+    terms: Terms,
     _turn: Turn,
     thread: PhantomData<*const ()>,
 }
@@ -137,11 +138,15 @@ impl std::fmt::Debug for WriteTransaction {
 }
 
 impl WriteTransaction {
-    pub(crate) fn begin(core: &Arc<Core>, patience: &mut Patience<'_>) -> Result<Self> {
+    pub(crate) fn begin(
+        core: &Arc<Core>,
+        terms: Terms,
+        patience: &mut Patience<'_>,
+    ) -> Result<Self> {
         let turn = core.take_turn(patience)?;
-        let writer = core.store.begin_write(WriteKind::Normal)?;
+        let writer = core.store.begin_write(WriteKind::Normal, terms.max_size)?;
         let state = WriteState::new(writer, Arc::clone(&core.memory))?;
-        Ok(Self { state: Some(state), core: Arc::clone(core), _turn: turn, thread: PhantomData })
+        Ok(Self { state: Some(state), core: Arc::clone(core), terms, _turn: turn, thread: PhantomData })
     }
 
     /// Stores a value; answers whether the key is new. The form in which a key was first given stays.
@@ -276,7 +281,8 @@ impl WriteTransaction {
     /// `MapFull` or `Io`, after which nothing of it has happened; `CommitOutcomeUnknown`.
     pub fn commit(mut self) -> Result<()> {
         let state = self.state.take().ok_or(Error::TransactionClosed)?;
-        self.core.end(state, Ok(()), Writer::commit, Writer::abort)
+        let durability = self.terms.durability;
+        self.core.end(state, Ok(()), |tables| tables.commit(durability), Writer::abort)
     }
 
     /// Takes everything back.

@@ -7,13 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use heed::{Database, Env, MdbError, RoTxn, WithoutTls, types::Bytes};
+use heed::{EnvFlags, FlagSetMode, Database, Env, MdbError, RoTxn, WithoutTls, types::Bytes};
 
 use super::{
     fault::translate,
-    map::{Mapping, MetaPages},
+    map::{Mapping, MetaPages, RESERVATIONS},
     page::Meta,
-    reader_table::ReaderTable,
+    reader_table::{Reader, ReaderTable},
     snapshot::Snapshot,
     table::Table,
     writer::Writer,
@@ -34,7 +34,7 @@ pub(super) type Tables = [Database<'static, Bytes, Bytes>; Table::COUNT];
 
 /// What a write transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WriteKind {
+pub(crate) enum WriteKind {
     /// It may store something, and leaves a reserve of the largest size alone.
     Normal,
     /// It deletes something, for which a full file needs that reserve: a page is copied before it is changed.
@@ -42,16 +42,16 @@ pub enum WriteKind {
 }
 
 /// How large the file and the table of its readers are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreStats {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoreStats {
     /// The size of the data file in bytes.
     pub file_size: u64,
     /// The size of a page in bytes.
     pub page_size: u32,
     /// How many bytes of the file are unused.
     pub free_bytes: u64,
-    /// How many versions are pinned by readers of all processes, these statistics themselves not counted.
-    pub readers: u32,
+    /// The readers of all processes, these statistics themselves not counted.
+    pub(crate) readers: Vec<Reader>,
     /// How many can be.
     pub max_readers: u32,
 }
@@ -74,13 +74,14 @@ struct LmdbMap {
 }
 
 /// An open data file. Dropping the last handle to it closes the file.
-pub struct Store {
+pub(crate) struct Store {
     environment: Environment,
     file: File,
     path: PathBuf,
     identity: (u64, u64),
     readonly: bool,
-    max_size: Option<u64>,
+    /// The cap of the present or last write transaction, or zero.
+    max_size: AtomicU64,
     page_size: usize,
     id: u32,
     metas: MetaPages,
@@ -93,6 +94,7 @@ pub struct Store {
     /// it ends; it is replaced only while there is none in this process.
     lmdb_map: RwLock<LmdbMap>,
     writing: AtomicBool,
+    meta_sync: AtomicBool,
 }
 
 impl Store {
@@ -115,39 +117,41 @@ impl Store {
             path,
             identity,
             readonly,
-            max_size,
+            max_size: AtomicU64::new(max_size.unwrap_or(0)),
             page_size,
             id: OPENED.fetch_add(1, Ordering::Relaxed) as u32,
             known_size: AtomicU64::new(0),
             writing: AtomicBool::new(false),
+            meta_sync: AtomicBool::new(true),
         })
     }
 
     /// The path that the store was opened with.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The device and the inode of the data file.
-    pub fn identity(&self) -> (u64, u64) {
+    pub(crate) fn identity(&self) -> (u64, u64) {
         self.identity
     }
 
     /// Whether the store was opened for reading only, which its users have to observe.
-    pub fn readonly(&self) -> bool {
+    pub(crate) fn readonly(&self) -> bool {
         self.readonly
     }
 
-    /// The largest size of the data file that was asked for.
-    pub fn max_size(&self) -> Option<u64> {
-        self.max_size
+    /// The cap of the present or last write transaction.
+    #[cfg(test)]
+    pub(super) fn max_size(&self) -> Option<u64> {
+        Some(self.max_size.load(Ordering::Relaxed)).filter(|max_size| *max_size != 0)
     }
 
     /// The newest version in the file.
     ///
     /// It is there some time before a snapshot gets it: the disk has yet to confirm it, and may refuse.
     #[inline]
-    pub fn newest_txn_id(&self) -> u64 {
+    pub(crate) fn newest_txn_id(&self) -> u64 {
         self.metas.newest()
     }
 
@@ -156,18 +160,18 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Io`] if all slots for readers are taken, [`Error::Corrupted`].
-    pub fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
+    pub(crate) fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
         Snapshot::begin(self)
     }
 
-    /// Begins to write, after any writer of another process.
+    /// Begins to write, after any writer of another process, and lets the file grow to so many bytes.
     ///
     /// # Errors
     ///
     /// [`Error::Transaction`] if this process is writing already, [`Error::ReadOnly`] if the file may not be
     /// written.
-    pub fn begin_write(self: &Arc<Self>, kind: WriteKind) -> Result<Writer> {
-        Writer::begin(self, kind)
+    pub(crate) fn begin_write(self: &Arc<Self>, kind: WriteKind, max_size: Option<u64>) -> Result<Writer> {
+        Writer::begin(self, kind, max_size)
     }
 
     /// Waits until everything that was committed is on the disk.
@@ -175,7 +179,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Io`].
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         if self.environment.readonly {
             return Ok(());
         }
@@ -187,9 +191,9 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Io`], [`Error::Corrupted`].
-    pub fn stats(self: &Arc<Self>) -> Result<StoreStats> {
+    pub(crate) fn stats(self: &Arc<Self>) -> Result<StoreStats> {
         let failed = |error| Error::io(format!("looking at {}", self.path.display()), error);
-        let readers = self.environment.reader_table.live().map_err(failed)?;
+        let readers = self.environment.reader_table.live(self.newest_txn_id()).map_err(failed)?;
         Ok(StoreStats {
             file_size: self.file.metadata().map_err(failed)?.len(),
             page_size: self.page_size as u32,
@@ -219,6 +223,19 @@ impl Store {
         &self.environment
     }
 
+    /// Sets whether LMDB waits for the disk once more after it has written the page that makes a commit count; only
+    /// the one writer of this process may call this.
+    #[expect(unsafe_code, reason = "heed leaves it to us that no two threads do this at once")]
+    pub(super) fn set_meta_sync(&self, wanted: bool) -> Result<()> {
+        if self.meta_sync.swap(wanted, Ordering::Relaxed) == wanted {
+            return Ok(());
+        }
+        let mode = if wanted { FlagSetMode::Disable } else { FlagSetMode::Enable };
+        // SAFETY: no other thread is calling it, since the caller is the only writer.
+        unsafe { self.environment.env.set_flags(EnvFlags::NO_META_SYNC, mode) }
+            .map_err(|error| self.fault(error, "configuring"))
+    }
+
     /// Whether this process has a write transaction.
     pub(super) fn writing(&self) -> &AtomicBool {
         &self.writing
@@ -226,7 +243,10 @@ impl Store {
 
     /// Translates an error of LMDB.
     pub(super) fn fault(&self, error: heed::Error, doing: &str) -> Error {
-        let limit = self.max_size.unwrap_or_else(|| self.lmdb_map.read().size);
+        let limit = match self.max_size.load(Ordering::Relaxed) {
+            0 => self.lmdb_map.read().size,
+            max_size => max_size,
+        };
         translate(error, &format!("{doing} {}", self.path.display()), limit)
     }
 
@@ -291,12 +311,17 @@ impl Store {
     /// Gives LMDB a mapping of the size that a write transaction of a kind may use.
     ///
     /// Called with `writing` set and no transaction begun.
-    pub(super) fn fit_lmdb_map(&self, kind: WriteKind) -> Result<()> {
+    pub(super) fn fit_lmdb_map(&self, kind: WriteKind, max_size: Option<u64>) -> Result<()> {
+        self.max_size.store(max_size.unwrap_or(0), Ordering::Relaxed);
         let used = self.used_bytes()?;
         let size = self.lmdb_map.read().size;
-        let wanted = match self.max_size {
+        let wanted = match max_size {
             Some(max_size) => self.round_down(limit(max_size, used, kind)).max(used),
-            None if used > size / 2 => size.max(used * 4),
+            // It came out small where there was no room for more, or is that of another handle with a cap.
+            None if used > size / 2 || size < RESERVATIONS[RESERVATIONS.len() - 1] as u64 => RESERVATIONS
+                .into_iter()
+                .find(|&room| room as u64 > used && Mapping::new(&self.file, room).is_ok())
+                .map_or(size.max(used * 4), |room| room as u64),
             None => size,
         };
         if wanted == size {

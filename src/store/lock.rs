@@ -16,7 +16,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Io`].
-    pub fn try_lock_writer(&self) -> Result<bool> {
+    pub(crate) fn try_lock_writer(&self) -> Result<bool> {
         match self.set_writer_lock(libc::F_WRLCK) {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES | libc::EINTR)) => {
@@ -27,7 +27,7 @@ impl Store {
     }
 
     /// Gives the right to write back.
-    pub fn unlock_writer(&self) {
+    pub(crate) fn unlock_writer(&self) {
         // It can only fail for a descriptor that is not open, and ours is.
         let _ = self.set_writer_lock(libc::F_UNLCK);
     }

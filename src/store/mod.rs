@@ -25,10 +25,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use self::{
+pub use self::{reader_table::Reader, snapshot::Location};
+pub(crate) use self::{
     lmdb::{Store, WriteKind},
     open::StoreOptions,
-    snapshot::{Location, Snapshot, TreeCursor},
+    snapshot::{Snapshot, TreeCursor},
     table::{Direction, ReadTables, Table, WriteTables},
     writer::Writer,
 };

@@ -32,7 +32,7 @@ const ATTEMPTS: u32 = 8;
 
 /// How to open a store.
 #[derive(Debug, Clone)]
-pub struct StoreOptions {
+pub(crate) struct StoreOptions {
     /// Whether the file must exist already, and may be one that we can't write.
     pub readonly: bool,
     /// Whether to make the file if there is none.
@@ -46,6 +46,20 @@ pub struct StoreOptions {
 }
 
 impl Store {
+    /// Refuses a cap that is too small to work with.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOption`].
+    pub(crate) fn check_max_size(max_size: Option<u64>) -> Result<()> {
+        match max_size.filter(|&size| size < SMALLEST_MAX_SIZE) {
+            Some(max_size) => Err(Error::InvalidOption(format!(
+                "max_size is {max_size} bytes and must be at least {SMALLEST_MAX_SIZE}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Opens a data file, or makes one.
     ///
     /// A file that turns out not to be usable is left as it is, with nothing new beside it.
@@ -54,12 +68,8 @@ impl Store {
     ///
     /// [`Error::Io`] if there is no such file or it may not be used, [`Error::Format`] if it is not a map of
     /// a known format or lies on a network, [`Error::Corrupted`] if it is damaged, [`Error::InvalidOption`].
-    pub fn open(path: &Path, options: &StoreOptions) -> Result<Arc<Self>> {
-        if let Some(max_size) = options.max_size.filter(|&size| size < SMALLEST_MAX_SIZE) {
-            return Err(Error::InvalidOption(format!(
-                "max_size is {max_size} bytes and must be at least {SMALLEST_MAX_SIZE}"
-            )));
-        }
+    pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Arc<Self>> {
+        Self::check_max_size(options.max_size)?;
         for _ in 0..ATTEMPTS {
             if let Some(store) = (Opening { path, options }).attempt()? {
                 return Ok(Arc::new(store));

@@ -8,6 +8,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// A version that is pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The process that reads it.
+    pub process: u32,
+    /// How many versions have been committed since.
+    pub behind: u64,
+}
+
 /// LMDB's lock file, read through a descriptor of our own.
 ///
 /// Closing any descriptor of the file drops all locks that this process has on it, so this has to live until
@@ -27,22 +36,23 @@ impl ReaderTable {
         }
     }
 
-    /// How many slots of readers are taken, by any process.
+    /// The readers of all processes, when the newest version has this number.
     ///
-    /// A slot is a cache line that begins with the version (`u64`) and the process (`i32`, 0 for a free
-    /// slot).
-    pub(super) fn live(&self) -> io::Result<u32> {
+    /// A slot is a cache line that begins with the version (`u64`, all ones while there is none) and the process
+    /// (`i32`, 0 for a free slot).
+    pub(super) fn live(&self, newest: u64) -> io::Result<Vec<Reader>> {
         let Some(file) = &self.0 else {
-            return Ok(0);
+            return Ok(Vec::new());
         };
         let mut table = vec![0; file.metadata()?.len() as usize];
         file.read_exact_at(&mut table, 0)?;
         let slots = table.get(Self::slots_offset()..).unwrap_or_default();
-        let live = slots
-            .chunks_exact(Self::CACHE_LINE)
-            .filter(|slot| slot.get(8..12).is_some_and(|pid| pid != [0; 4]))
-            .count();
-        Ok(live as u32)
+        let reader = |slot: &[u8]| {
+            let version = u64::from_ne_bytes(slot.get(..8)?.try_into().ok()?);
+            let process = u32::from_ne_bytes(slot.get(8..12)?.try_into().ok()?);
+            (process != 0).then_some(Reader { process, behind: newest.saturating_sub(version) })
+        };
+        Ok(slots.chunks_exact(Self::CACHE_LINE).filter_map(reader).collect())
     }
 
     /// Two mutexes of the system precede the slots: the first behind 24 bytes, both filled up to cache lines.

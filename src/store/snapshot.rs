@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 256;
 /// A committed version of all tables, which stays as it is for as long as this lives.
 ///
 /// LMDB's read transaction pins the version and does nothing else; the reads walk the pages themselves.
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     meta: Meta,
     trees: [Tree; Table::COUNT],
     /// How many pages this version may reach and the file has.
@@ -61,7 +61,7 @@ impl Location {
 ///
 /// It holds its place and no borrow, so that it can be kept beside a shared snapshot.
 #[derive(Debug, Clone)]
-pub struct TreeCursor {
+pub(crate) struct TreeCursor {
     walk: Walk,
     version: u64,
     store: u32,
@@ -75,7 +75,7 @@ impl TreeCursor {
     /// [`Error::Corrupted`], and [`Error::Transaction`] if the snapshot is of another version than the one
     /// that made the cursor.
     #[inline]
-    pub fn next<'s>(&mut self, snapshot: &'s Snapshot) -> Result<Option<Entry<'s>>> {
+    pub(crate) fn next<'s>(&mut self, snapshot: &'s Snapshot) -> Result<Option<Entry<'s>>> {
         if self.version != snapshot.txn_id() || self.store != snapshot.store.id() {
             return Err(Error::Transaction("a cursor only works with the version that it was made for"));
         }
@@ -145,13 +145,8 @@ impl Snapshot {
 
     /// The number of the transaction that committed this version.
     #[inline]
-    pub fn txn_id(&self) -> u64 {
+    pub(crate) fn txn_id(&self) -> u64 {
         self.meta.txn_id
-    }
-
-    /// The store that the version belongs to.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
     }
 
     /// A walk through the entries of a table between two bounds.
@@ -159,7 +154,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`Error::Corrupted`].
-    pub fn cursor(
+    pub(crate) fn cursor(
         &self,
         table: Table,
         lower: Bound<&[u8]>,
@@ -172,7 +167,7 @@ impl Snapshot {
 
     /// The place of bytes that this snapshot returned, or of a part of them; nothing for any other bytes.
     #[inline]
-    pub fn locate(&self, bytes: &[u8]) -> Option<Location> {
+    pub(crate) fn locate(&self, bytes: &[u8]) -> Option<Location> {
         let offset = bytes.as_ptr().addr().checked_sub(self.mapping.base().addr())? as u64;
         let len = u32::try_from(bytes.len()).ok()?;
         let end = self.page_count * u64::from(self.meta.page_size);
@@ -190,7 +185,7 @@ impl Snapshot {
     ///
     /// [`Error::Transaction`] if the place is one of another version.
     #[inline]
-    pub fn at(&self, location: Location) -> Result<&[u8]> {
+    pub(crate) fn at(&self, location: Location) -> Result<&[u8]> {
         if location.version != self.txn_id() || location.store != self.store.id() {
             return Err(Error::Transaction(
                 "a place in the file only means something in the version that it was found in",

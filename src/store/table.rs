@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// One of the tables that a map consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Table {
+pub(crate) enum Table {
     /// What the whole file says of itself: the format, counters.
     Header,
     /// The entries of the map, one for each key.
@@ -53,7 +53,7 @@ impl Table {
 
 /// Which way to go through the order of the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// From small keys to large ones.
     Forward,
     /// From large keys to small ones.
@@ -61,12 +61,12 @@ pub enum Direction {
 }
 
 /// A key and its value.
-pub type Entry<'a> = (&'a [u8], &'a [u8]);
+pub(crate) type Entry<'a> = (&'a [u8], &'a [u8]);
 
 /// Ordered reads of bytes in the tables of one version.
 ///
 /// Keys are ordered byte by byte.
-pub trait ReadTables {
+pub(crate) trait ReadTables {
     /// The value of a key.
     ///
     /// # Errors
@@ -87,22 +87,13 @@ pub trait ReadTables {
     ///
     /// [`Error::Corrupted`].
     fn seek(&self, table: Table, from: Bound<&[u8]>, direction: Direction) -> Result<Option<Entry<'_>>>;
-
-    /// Whether a table has no entry.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupted`].
-    fn is_empty(&self, table: Table) -> Result<bool> {
-        self.len(table).map(|len| len == 0)
-    }
 }
 
 /// Reads that see the transaction's own changes, and the changes.
 ///
 /// Keys have 1 to 511 bytes, values less than 2 GiB. After an error of a change, the transaction can only be
 /// aborted.
-pub trait WriteTables: ReadTables {
+pub(crate) trait WriteTables: ReadTables {
     /// Stores a value, over the one that the key has.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    options::Durability,
     sync::{Arc, Ordering},
 };
 
@@ -27,7 +28,7 @@ const VALUE_LIMIT: usize = (1 << 31) - (64 << 10);
 ///
 /// LMDB locks a mutex of the thread, so the thread that began the transaction must also commit, abort or drop
 /// it; what happens in between may happen on any thread, one at a time. Whoever uses this keeps to that.
-pub struct Writer {
+pub(crate) struct Writer {
     // Before the turn, whose store it points into.
     txn: RwTxn<'static>,
     turn: Turn,
@@ -52,13 +53,13 @@ impl Drop for Turn {
 }
 
 impl Writer {
-    pub(super) fn begin(store: &Arc<Store>, kind: WriteKind) -> Result<Self> {
+    pub(super) fn begin(store: &Arc<Store>, kind: WriteKind, max_size: Option<u64>) -> Result<Self> {
         if store.environment().readonly {
             return Err(Error::ReadOnly("the data file"));
         }
         let turn = Turn::take(store)?;
         for _ in 0..ATTEMPTS {
-            store.fit_lmdb_map(kind)?;
+            store.fit_lmdb_map(kind, max_size)?;
             let begun = store.with_lmdb_map(|env| {
                 let env: *const Env<WithoutTls> = ptr::from_ref(env);
                 // SAFETY: the environment lies in the heap block of the `Arc<Store>` that `turn` holds. The
@@ -83,9 +84,10 @@ impl Writer {
     /// [`Error::MapFull`], [`Error::Io`], [`Error::Transaction`] after a change that failed: nothing was
     /// changed. [`Error::CommitOutcomeUnknown`]: only a store that is opened anew can tell, and this one
     /// writes no more.
-    pub fn commit(self) -> Result<()> {
+    pub(crate) fn commit(self, durability: Durability) -> Result<()> {
         let Self { txn, turn } = self;
         let store = &turn.0;
+        store.set_meta_sync(durability == Durability::Sync)?;
         let Err(error) = txn.commit() else {
             return Ok(());
         };
@@ -103,12 +105,12 @@ impl Writer {
     }
 
     /// Forgets the changes.
-    pub fn abort(self) {
+    pub(crate) fn abort(self) {
         self.txn.abort();
     }
 
     /// The store that is written to.
-    pub fn store(&self) -> &Arc<Store> {
+    fn store(&self) -> &Arc<Store> {
         &self.turn.0
     }
 

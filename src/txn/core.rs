@@ -16,6 +16,7 @@ use crate::{
         idle::{Idle, Step},
     },
     error::{Error, Result},
+    options::Durability,
     store::{Store, WriteKind, Writer},
     sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering, Weak},
 };
@@ -29,7 +30,6 @@ const IDLE: Duration = Duration::from_millis(100);
 pub(crate) struct Core {
     pub(crate) store: Arc<Store>,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) max_size: Option<u64>,
     gate: Gate,
     /// The newest version that plain reads asked for.
     current: Mutex<Option<Arc<Pinned>>>,
@@ -50,11 +50,10 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    pub(crate) fn new(store: Arc<Store>, max_size: Option<u64>) -> Self {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
         Self {
             store,
             memory: Arc::default(),
-            max_size,
             gate: Gate::default(),
             current: Mutex::default(),
             idle: Arc::default(),
@@ -120,13 +119,14 @@ impl Core {
     pub(crate) fn write_once<R>(
         self: &Arc<Self>,
         kind: WriteKind,
+        terms: Terms,
         patience: &mut Patience<'_>,
         work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
     ) -> Result<R> {
         let turn = self.take_turn(patience)?;
-        let mut state = WriteState::new(self.store.begin_write(kind)?, Arc::clone(&self.memory))?;
+        let mut state = WriteState::new(self.store.begin_write(kind, terms.max_size)?, Arc::clone(&self.memory))?;
         let worked = work(&mut state);
-        let result = self.end(state, worked, Writer::commit, Writer::abort);
+        let result = self.end(state, worked, |tables| tables.commit(terms.durability), Writer::abort);
         drop(turn);
         result
     }
@@ -177,6 +177,8 @@ impl Core {
         let mut turn = Turn { core: Arc::clone(self), locked: false };
         patience.retry(|| self.store.try_lock_writer())?;
         turn.locked = true;
+        // What is written makes it old, and as long as it is pinned no page that it uses can be used again.
+        self.release_current();
         Ok(turn)
     }
 
@@ -243,6 +245,13 @@ impl Drop for Core {
     }
 }
 
+/// What a handle wants of its write transactions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) durability: Durability,
+    pub(crate) max_size: Option<u64>,
+}
+
 /// How often a thread had changed the number of entries at some moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Resized {
@@ -254,6 +263,12 @@ pub struct Resized {
 pub(crate) struct Turn {
     core: Arc<Core>,
     locked: bool,
+}
+
+impl Turn {
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
 }
 
 impl Drop for Turn {

@@ -37,13 +37,13 @@ impl Pinned {
         if matches!((&span.lower, &span.upper), (Bound::Unbounded, Bound::Unbounded)) {
             return self.snapshot.len(Table::Entries);
         }
-        let mut scan =
+        let mut walk =
             super::scan::SnapshotScan::new(&self.snapshot, span.clone(), crate::store::Direction::Forward)?;
-        let mut count = 0;
-        while scan.next(&self.snapshot)?.is_some() {
-            count += 1;
+        let mut entries = 0;
+        while walk.next(&self.snapshot)?.is_some() {
+            entries += 1;
         }
-        Ok(count)
+        Ok(entries)
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! A write transaction that lives across calls and may be ended by any thread.
 
 use super::{
-    core::{Core, Turn, thread_token},
+    core::{Core, Terms, Turn, thread_token},
     patience::Patience,
     write::{Savepoint, WriteState},
 };
@@ -24,8 +24,8 @@ struct Open {
 ///
 /// The calling thread *owns* it: plain operations of that thread take part in it. Dropping it rolls it back.
 pub struct SharedWrite {
-    core: Arc<Core>,
     owner: u64,
+    terms: Terms,
     open: Mutex<Option<Box<Open>>>,
 }
 
@@ -37,15 +37,19 @@ impl std::fmt::Debug for SharedWrite {
 
 impl SharedWrite {
     /// Begins a transaction that this thread owns.
-    pub(crate) fn begin(core: &Arc<Core>, patience: &mut Patience<'_>) -> Result<Arc<Self>> {
+    pub(crate) fn begin(
+        core: &Arc<Core>,
+        terms: Terms,
+        patience: &mut Patience<'_>,
+    ) -> Result<Arc<Self>> {
         let turn = core.take_turn(patience)?;
         let thread = core.writer_thread()?;
-        let writer = thread.begin(patience)?;
+        let writer = thread.begin(terms.max_size, patience)?;
         let state = WriteState::new(writer, Arc::clone(&core.memory))?;
         let open = Open { state, nested: Vec::new(), next_nested: 1, turn };
         let transaction = Arc::new(Self {
-            core: Arc::clone(core),
             owner: thread_token(),
+            terms,
             open: Mutex::new(Some(Box::new(open))),
         });
         core.set_active(&transaction);
@@ -95,12 +99,16 @@ impl SharedWrite {
             && ends_transaction(error)
             && let Some(open) = guard.take()
         {
-            self.abandon(*open);
+            abandon(*open);
         }
         result
     }
 
     /// Begins a nested transaction; answers its number.
+    ///
+    /// # Errors
+    ///
+    /// `TransactionClosed` when this one has ended.
     pub fn nest(&self) -> Result<u64> {
         let mut guard = self.open.lock();
         let open = guard.as_mut().ok_or(Error::TransactionClosed)?;
@@ -145,7 +153,7 @@ impl SharedWrite {
             let Some((_, savepoint)) = open.nested.pop() else { break };
             if let Err(error) = open.state.roll_back_to(savepoint) {
                 if let Some(open) = guard.take() {
-                    self.abandon(*open);
+                    abandon(*open);
                 }
                 return Err(error);
             }
@@ -161,10 +169,11 @@ impl SharedWrite {
     /// the error is `CommitOutcomeUnknown`.
     pub fn commit(&self) -> Result<()> {
         let open = self.open.lock().take().ok_or(Error::TransactionClosed)?;
-        self.core.clear_active();
         let Open { state, turn, .. } = *open;
-        let thread = self.core.writer_thread()?;
-        let result = self.core.end(state, Ok(()), |tables| thread.commit(tables), |tables| thread.abort(tables));
+        let core = turn.core();
+        core.clear_active();
+        let thread = core.writer_thread()?;
+        let result = core.end(state, Ok(()), |tables| thread.commit(tables, self.terms.durability), |tables| thread.abort(tables));
         drop(turn);
         result
     }
@@ -176,18 +185,19 @@ impl SharedWrite {
     /// `TransactionClosed` when it has ended.
     pub fn roll_back(&self) -> Result<()> {
         let open = self.open.lock().take().ok_or(Error::TransactionClosed)?;
-        self.abandon(*open);
+        abandon(*open);
         Ok(())
     }
+}
 
-    fn abandon(&self, open: Open) {
-        self.core.clear_active();
-        let Open { state, turn, .. } = open;
-        if let Ok(thread) = self.core.writer_thread() {
-            thread.abort(state.finish().0);
-        }
-        drop(turn);
+/// Rolls a transaction back and lets the next writer in.
+fn abandon(open: Open) {
+    let Open { state, turn, .. } = open;
+    turn.core().clear_active();
+    if let Ok(thread) = turn.core().writer_thread() {
+        thread.abort(state.finish().0);
     }
+    drop(turn);
 }
 
 /// Whether the storage is in a state after an error that it only leaves by aborting.
@@ -205,7 +215,7 @@ fn nested_depth(open: &Open, number: u64) -> Result<usize> {
 impl Drop for SharedWrite {
     fn drop(&mut self) {
         if let Some(open) = self.open.get_mut().take() {
-            self.abandon(*open);
+            abandon(*open);
         }
     }
 }

@@ -8,36 +8,39 @@ use super::patience::Patience;
 use crate::{
     coord::gate::Wait,
     error::{Error, Result},
+    options::Durability,
     store::{Store, WriteKind, Writer},
     sync::{Arc, channel},
 };
 
 enum Command {
-    Begin(channel::Sender<Result<Writer>>),
-    Commit(Writer, channel::Sender<Result<()>>),
+    Begin(Option<u64>, channel::Sender<Result<Writer>>),
+    Commit(Writer, Durability, channel::Sender<Result<()>>),
     Abort(Writer, channel::Sender<()>),
 }
 
-/// The thread, which ends when this is dropped.
+/// The thread, which ends before this is dropped.
 #[derive(Debug)]
 pub(crate) struct WriterThread {
-    commands: channel::Sender<Command>,
+    /// `None` only while it is being dropped.
+    commands: Option<channel::Sender<Command>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl WriterThread {
     pub(crate) fn start(store: Arc<Store>) -> Result<Self> {
         let (commands, received) = channel::unbounded();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("oocmap-writer".into())
             .spawn(move || serve(&store, &received))
             .map_err(|error| Error::io("starting the writer thread", error))?;
-        Ok(Self { commands })
+        Ok(Self { commands: Some(commands), thread: Some(thread) })
     }
 
     /// Begins a transaction; the caller has the turn to write.
-    pub(crate) fn begin(&self, patience: &mut Patience<'_>) -> Result<Writer> {
+    pub(crate) fn begin(&self, max_size: Option<u64>, patience: &mut Patience<'_>) -> Result<Writer> {
         let (reply, answer) = channel::bounded(1);
-        self.send(Command::Begin(reply))?;
+        self.send(Command::Begin(max_size, reply))?;
         // Programs that write to the file without our gate may hold LMDB's lock, so even this wait has a limit.
         loop {
             match patience.next() {
@@ -51,9 +54,9 @@ impl WriterThread {
         }
     }
 
-    pub(crate) fn commit(&self, writer: Writer) -> Result<()> {
+    pub(crate) fn commit(&self, writer: Writer, durability: Durability) -> Result<()> {
         let (reply, answer) = channel::bounded(1);
-        self.send(Command::Commit(writer, reply))?;
+        self.send(Command::Commit(writer, durability, reply))?;
         answer.recv().map_err(|_| ended())?
     }
 
@@ -65,21 +68,31 @@ impl WriterThread {
     }
 
     fn send(&self, command: Command) -> Result<()> {
-        self.commands.send(command).map_err(|_| ended())
+        self.commands.as_ref().and_then(|commands| commands.send(command).ok()).ok_or_else(ended)
+    }
+}
+
+impl Drop for WriterThread {
+    /// Waits for the end of the thread, which keeps the store open until then.
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
 fn serve(store: &Arc<Store>, commands: &channel::Receiver<Command>) {
     for command in commands {
         match command {
-            Command::Begin(reply) => {
+            Command::Begin(max_size, reply) => {
                 // Whoever gave up in the meantime gets it back to be aborted, on this thread.
-                if let Err(channel::SendError(Ok(writer))) = reply.send(store.begin_write(WriteKind::Normal)) {
+                if let Err(channel::SendError(Ok(writer))) = reply.send(store.begin_write(WriteKind::Normal, max_size)) {
                     writer.abort();
                 }
             }
-            Command::Commit(writer, reply) => {
-                let _ = reply.send(writer.commit());
+            Command::Commit(writer, durability, reply) => {
+                let _ = reply.send(writer.commit(durability));
             }
             Command::Abort(writer, reply) => {
                 writer.abort();

@@ -7,15 +7,15 @@ use super::{
 use crate::{error::Error, sync::Arc};
 
 fn put(store: &Arc<Store>, number: u32, value: &[u8]) -> Result<(), Error> {
-    let mut writer = store.begin_write(WriteKind::Normal)?;
+    let mut writer = store.begin_write(WriteKind::Normal, store.max_size())?;
     writer.put(Table::Entries, &number.to_be_bytes(), value)?;
-    writer.commit()
+    writer.commit(crate::options::Durability::Sync)
 }
 
 fn delete(store: &Arc<Store>, number: u32) -> bool {
-    let mut writer = store.begin_write(WriteKind::Freeing).unwrap();
+    let mut writer = store.begin_write(WriteKind::Freeing, store.max_size()).unwrap();
     let deleted = writer.delete(Table::Entries, &number.to_be_bytes()).unwrap();
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
     deleted
 }
 
@@ -76,10 +76,10 @@ fn a_change_that_does_not_fit_ends_the_transaction_only() {
     let path = directory.path().join("m.ooc");
     let store = Store::open(&path, &StoreOptions { max_size: Some(256 << 10), ..options() }).unwrap();
     put(&store, 1, b"one").unwrap();
-    let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, store.max_size()).unwrap();
     assert!(matches!(writer.put(Table::Entries, b"large", &vec![0; 1 << 20]), Err(Error::MapFull { .. })));
     assert!(matches!(writer.put(Table::Entries, b"small", b""), Err(Error::Transaction(_))));
-    assert!(matches!(writer.commit(), Err(Error::Transaction(_))));
+    assert!(matches!(writer.commit(crate::options::Durability::Sync), Err(Error::Transaction(_))));
     put(&store, 2, b"two").unwrap();
     let snapshot = store.snapshot().unwrap();
     assert_eq!(snapshot.get(Table::Entries, b"large").unwrap(), None);
@@ -123,9 +123,9 @@ fn unused_bytes_are_counted() {
         put(&store, number, &[1; 8000]).unwrap();
     }
     let before = store.stats().unwrap();
-    let mut writer = store.begin_write(WriteKind::Freeing).unwrap();
+    let mut writer = store.begin_write(WriteKind::Freeing, store.max_size()).unwrap();
     writer.clear(Table::Entries).unwrap();
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
     let after = store.stats().unwrap();
     assert!(after.free_bytes >= before.free_bytes + 50 * 8000, "{before:?} {after:?}");
     assert!(after.free_bytes < after.file_size);

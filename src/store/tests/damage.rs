@@ -20,7 +20,7 @@ fn make(path: &Path, random: &mut Random) -> Model {
     let store = open(path);
     let mut model = Model::new();
     for _ in 0..6 {
-        let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+        let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
         for _ in 0..40 {
             let (key, value) = (random.key(), random.value());
             writer.put(Table::Entries, &key, &value).unwrap();
@@ -31,7 +31,7 @@ fn make(path: &Path, random: &mut Random) -> Model {
             writer.delete(Table::Entries, &key).unwrap();
             model.remove(&key);
         }
-        writer.commit().unwrap();
+        writer.commit(crate::options::Durability::Sync).unwrap();
     }
     model
 }
@@ -186,11 +186,11 @@ fn is_map_when_cut(whole: &[u8], len: usize, model: &Model) -> bool {
             let expected = if len == 0 { &Model::new() } else { model };
             check_whole(&store.snapshot().unwrap(), Table::Entries, expected);
             // Writing works as well, across what is missing.
-            let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+            let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
             for number in 0..20_u8 {
                 writer.put(Table::Objects, &[number], &[number; 9000]).unwrap();
             }
-            writer.commit().unwrap();
+            writer.commit(crate::options::Durability::Sync).unwrap();
             let snapshot = store.snapshot().unwrap();
             check_whole(&snapshot, Table::Entries, expected);
             check_whole(&snapshot, Table::Objects, &(0..20).map(|n| (vec![n], vec![n; 9000])).collect());
@@ -225,9 +225,9 @@ fn a_file_may_lack_unused_pages_at_its_end() {
     let path = directory.path().join("m.ooc");
     let store = open(&path);
     let change = |act: &dyn Fn(&mut super::super::Writer)| {
-        let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+        let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
         act(&mut writer);
-        writer.commit().unwrap();
+        writer.commit(crate::options::Durability::Sync).unwrap();
     };
     change(&|writer| writer.put(Table::Entries, b"small", b"stays").unwrap());
     change(&|writer| writer.put(Table::Shared, b"large", &vec![1; 100_000]).unwrap());
@@ -251,11 +251,11 @@ fn knots_in_a_tree_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.ooc");
     let store = open(&path);
-    let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
     for _ in 0..400 {
         writer.put(Table::Entries, &random.bytes(500), b"").unwrap();
     }
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
     drop(store);
     let page_size = page_size();
     let mut bytes = fs::read(&path).unwrap();

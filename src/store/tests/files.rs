@@ -75,9 +75,9 @@ fn map_bytes() -> Vec<u8> {
     let path = directory.path().join("m.ooc");
     let store = open(&path);
     for value in [b"1", b"2", b"3"] {
-        let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+        let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
         writer.put(Table::Entries, b"key", value).unwrap();
-        writer.commit().unwrap();
+        writer.commit(crate::options::Durability::Sync).unwrap();
     }
     drop(store);
     fs::read(&path).unwrap()
@@ -308,10 +308,10 @@ fn a_file_that_a_second_process_reads_is_the_one_that_is_written() {
     let store = open(&path);
     let file = fs::File::open(&path).unwrap();
     let before = store.newest_txn_id();
-    let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
     writer.put(Table::Entries, b"key", b"value").unwrap();
     assert_eq!(store.newest_txn_id(), before);
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
     assert_eq!(store.newest_txn_id(), before + 1);
     let mut meta = [0; META_BYTES];
     file.read_exact_at(&mut meta, ((before + 1) & 1) * page_size() as u64).unwrap();
@@ -326,9 +326,9 @@ const CHILD_PATH: &str = "OOCMAP_TEST_CHILD_PATH";
 fn child_creates_and_writes() {
     let path = env::var_os(CHILD_PATH).expect("only the other test starts this");
     let store = open(Path::new(&path));
-    let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
     writer.put(Table::Entries, &std::process::id().to_be_bytes(), b"was here").unwrap();
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn compare_over_many_commits(seed: u64) {
     let mut kept: Vec<(Snapshot, [Model; Table::NAMED.len()])> = Vec::new();
     for round in 0..50 {
         let before = models.clone();
-        let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+        let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
         for _ in 0..random.below(120) {
             let place = random.below(models.len());
             let (table, model) = (Table::NAMED[place], &mut models[place]);
@@ -119,7 +119,7 @@ fn compare_over_many_commits(seed: u64) {
             writer.abort();
             models = before;
         } else {
-            writer.commit().unwrap();
+            writer.commit(crate::options::Durability::Sync).unwrap();
         }
         let snapshot = store.snapshot().unwrap();
         assert_eq!(snapshot.txn_id(), store.newest_txn_id());
@@ -154,14 +154,14 @@ fn old_versions_stay_while_hundreds_of_new_ones_come() {
     let mut model = Model::new();
     let mut kept = Vec::new();
     for round in 0..303 {
-        let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+        let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
         for _ in 0..6 {
             let key = vec![b'k', random.below(200) as u8];
             let value = random.value();
             writer.put(Table::Objects, &key, &value).unwrap();
             model.insert(key, value);
         }
-        writer.commit().unwrap();
+        writer.commit(crate::options::Durability::Sync).unwrap();
         if round < 3 {
             kept.push((store.snapshot().unwrap(), model.clone()));
         }
@@ -176,14 +176,14 @@ fn old_versions_stay_while_hundreds_of_new_ones_come() {
 fn wide_trees_read_in_both_directions() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("m.ooc"));
-    let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
     let mut model = Model::new();
     for number in 0..30_000_u32 {
         let key = number.wrapping_mul(2_654_435_761).to_be_bytes().to_vec();
         writer.put(Table::Entries, &key, &number.to_le_bytes()).unwrap();
         model.insert(key, number.to_le_bytes().to_vec());
     }
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
     let snapshot = store.snapshot().unwrap();
     check_whole(&snapshot, Table::Entries, &model);
     check_whole(&snapshot, Table::Objects, &Model::new());
@@ -196,7 +196,7 @@ fn wide_trees_read_in_both_directions() {
 fn the_header_shows_no_records_of_other_tables() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("m.ooc"));
-    let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
     let mut model = Model::from([(HEADER.0.to_vec(), HEADER.1.to_vec())]);
     for key in [&b"a"[..], b"entries\0", b"f", b"zzz", b"shared!"] {
         writer.put(Table::Header, key, b"value").unwrap();
@@ -210,7 +210,7 @@ fn the_header_shows_no_records_of_other_tables() {
         assert!(!writer.delete(Table::Header, name.as_bytes()).unwrap());
     }
     assert!(matches!(writer.clear(Table::Header), Err(Error::Transaction(_))));
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
     let snapshot = store.snapshot().unwrap();
     check_points(&snapshot, Table::Header, &model, &mut random);
     check_ranges(&snapshot, Table::Header, &model, &mut random);
@@ -226,11 +226,11 @@ fn places_find_the_same_bytes_again_in_their_version_only() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("m.ooc"));
     let write = |model: &Model| {
-        let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+        let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
         for (key, value) in model {
             writer.put(Table::Objects, key, value).unwrap();
         }
-        writer.commit().unwrap();
+        writer.commit(crate::options::Durability::Sync).unwrap();
     };
     let model: Model = (0..300).map(|_| (random.key(), random.value())).collect();
     write(&model);

@@ -17,12 +17,12 @@ fn snapshots_of_many_threads_are_whole() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("m.ooc"));
     let write = |number: u32| {
-        let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+        let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
         for key in 1..=KEYS {
             let len = if key % 10 == 0 { 5000 } else { 100 };
             writer.put(Table::Objects, &[key; 50], &number.to_le_bytes().repeat(len / 4)).unwrap();
         }
-        writer.commit().unwrap();
+        writer.commit(crate::options::Durability::Sync).unwrap();
     };
     write(0);
     let done = AtomicBool::new(false);
@@ -57,23 +57,23 @@ fn snapshots_of_many_threads_are_whole() {
         }
         done.store(true, Ordering::Release);
     });
-    assert_eq!(store.stats().unwrap().readers, 0);
+    assert_eq!(store.stats().unwrap().readers.len() as u32, 0);
 }
 
 #[test]
 fn one_write_transaction_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("m.ooc"));
-    let writer = store.begin_write(WriteKind::Normal).unwrap();
-    assert!(matches!(store.begin_write(WriteKind::Normal), Err(Error::Transaction(_))));
+    let writer = store.begin_write(WriteKind::Normal, None).unwrap();
+    assert!(matches!(store.begin_write(WriteKind::Normal, None), Err(Error::Transaction(_))));
     drop(writer);
     let mut writer = store.begin_write(WriteKind::Freeing).unwrap();
     writer.put(Table::Entries, b"a", b"b").unwrap();
     drop(writer);
-    let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
     assert_eq!(writer.get(Table::Entries, b"a").unwrap(), None);
     writer.put(Table::Entries, b"a", b"c").unwrap();
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
     assert_eq!(store.snapshot().unwrap().get(Table::Entries, b"a").unwrap(), Some(&b"c"[..]));
     store.sync().unwrap();
 }
@@ -83,9 +83,9 @@ fn snapshots_outlive_every_other_handle() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.ooc");
     let store = open(&path);
-    let mut writer = store.begin_write(WriteKind::Normal).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
     writer.put(Table::Entries, b"a", b"b").unwrap();
-    writer.commit().unwrap();
+    writer.commit(crate::options::Durability::Sync).unwrap();
     let snapshot = store.snapshot().unwrap();
     drop(store);
     let snapshot = thread::spawn(move || {
@@ -108,6 +108,6 @@ fn too_many_readers_are_told_so() {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::ResourceBusy
     ));
     snapshots.pop();
-    assert_eq!(store.stats().unwrap().readers, max_readers - 1);
+    assert_eq!(store.stats().unwrap().readers.len() as u32, max_readers - 1);
     drop(store.snapshot().unwrap());
 }

@@ -1,0 +1,54 @@
+//! Makes the broken twins: copies of the engine's coordination in which one place is changed.
+
+use std::{env, fs, path::Path};
+
+/// The file, the twin's name, what stands there and what the twin has instead.
+const TWINS: &[[&str; 4]] = &[
+    ["gate", "gate_leaves_silently", "owner = None;\n        self.changed.notify_all();", "owner = None;"],
+    [
+        "gate",
+        "gate_gives_up_silently",
+        "*waiting != ticket);\n                    self.changed.notify_all();",
+        "*waiting != ticket);",
+    ],
+    ["gate", "gate_keeps_the_ticket", "state.queue.retain(|waiting| *waiting != ticket);", ""],
+    [
+        "gate",
+        "gate_lets_two_in",
+        "if state.owner.is_none() && state.queue.front() == Some(&ticket) {\n",
+        "if state.queue.front() == Some(&ticket) {\n",
+    ],
+    [
+        "gate",
+        "gate_lets_newcomers_overtake",
+        "state.owner.is_none() && state.queue.is_empty()",
+        "state.owner.is_none()",
+    ],
+    ["gate", "gate_forgets_its_owner", "state.owner == Some(owner)", "false"],
+    [
+        "gate",
+        "gate_looks_only_before_asking",
+        "Wait::For(_) if state.owner.is_none() && state.queue.front() == Some(&ticket) => {}\n",
+        "",
+    ],
+    ["idle", "idle_holds_silently", "held = true;\n        self.changed.notify_all();", "held = true;"],
+    ["idle", "idle_ends_silently", "ended = true;\n        self.changed.notify_all();", "ended = true;"],
+    ["idle", "idle_takes_the_new_for_unused", "self.used.store(true, Ordering::Relaxed);\n        self.state", "self.state"],
+    ["idle", "idle_releases_what_is_not_held", "if state.held && ", "if "],
+    ["idle", "idle_releases_what_is_used", "!self.used.swap", "self.used.swap"],
+    ["idle", "idle_does_not_see_use", "{\n            self.used.store(true, Ordering::Relaxed);", "{"],
+    ["idle", "idle_releases_twice", "state.held = false;", ""],
+];
+
+fn main() {
+    let out = env::var_os("OUT_DIR").expect("cargo names the directory");
+    for [file, twin, sound, broken] in TWINS {
+        let path = format!("../src/coord/{file}.rs");
+        println!("cargo::rerun-if-changed={path}");
+        let source = fs::read_to_string(&path).expect("the engine's sources are beside this crate");
+        assert_eq!(source.matches(sound).count(), 1, "{path}: {twin} needs exactly one place like this:\n{sound}");
+        // `include!` takes no inner documentation.
+        let copy = source.replace(sound, broken).replace("//! ", "// ");
+        fs::write(Path::new(&out).join(twin).with_extension("rs"), copy).expect("the directory can be written to");
+    }
+}
