@@ -234,7 +234,7 @@ fn open_core(path: &Path, options: &Options, max_size: Option<u64>) -> Result<Ar
     let opened = opened.get_or_insert_default();
     opened.retain(|_, core| core.strong_count() > 0);
     if let Some(core) = identity(path).and_then(|identity| opened.get(&identity)?.upgrade()) {
-        return Ok(core);
+        return if core.store.is_inherited() { Err(Store::inherited()) } else { Ok(core) };
     }
     let store_options = StoreOptions {
         readonly: options.readonly,

@@ -4,12 +4,15 @@
 //! version of it, from whose mapped pages values are borrowed; a [`WriteTransaction`] changes it, all or nothing.
 //! `docs/design.md` says how it works and `docs/file-format.md` what is on the disk.
 
+#![deny(unsafe_code)]
+
 mod coord;
 mod environment;
 mod error;
 mod format;
 mod object;
 mod options;
+#[expect(unsafe_code, reason = "LMDB's flags, memory that the file is mapped to, and file locks have no safe interface")]
 mod store;
 mod sync;
 mod txn;

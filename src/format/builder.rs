@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     scalar::Scalar,
     varint,
-    word::{PAYLOAD_LIMIT, Tag, Word, constant},
+    word::{PAYLOAD_LIMIT, Tag, Word, constant, fold_sign},
 };
 use crate::error::{Error, Result};
 
@@ -18,6 +18,8 @@ const SYMBOL_LENGTH: usize = 64;
 const SYMBOL_DICT: u32 = 64;
 /// Immutable values from this size on, in bytes, are candidates for the shared table.
 const LONG: usize = 128;
+/// The archives of records of up to so many words, and of a heap of up to so many bytes, may have words of 16 bits.
+const NARROW_WORDS: usize = 1 << 12;
 /// How many recent texts a builder remembers to store repeated ones once; a power of two.
 const RECENT: usize = 256;
 
@@ -27,10 +29,12 @@ const RECENT: usize = 256;
 pub(crate) struct Record {
     /// Names the record among all that were ever made; zero when it holds nothing mutable.
     pub(crate) id: u64,
+    /// Whether slots and words have 32 bits, of which the lower half comes first, or 16.
+    pub(crate) wide: bool,
     /// The block of each mutable container; the place in this list is its identity.
-    pub(crate) slots: Vec<u32>,
+    pub(crate) slots: Vec<u16>,
     /// The root, then blocks.
-    pub(crate) words: Vec<u32>,
+    pub(crate) words: Vec<u16>,
     /// What does not fit in words.
     pub(crate) heap: Vec<u8>,
 }
@@ -117,7 +121,7 @@ pub struct ValueBuilder {
     words: Vec<u32>,
     slots: Vec<u32>,
     heap: Vec<u8>,
-    indexed: Vec<Block>,
+    blocks: Vec<Block>,
     pending: Vec<Pending>,
     pending_places: Vec<(u32, u32)>,
     texts: Vec<u8>,
@@ -137,7 +141,7 @@ impl ValueBuilder {
             words: vec![0],
             slots: Vec::new(),
             heap: Vec::new(),
-            indexed: Vec::new(),
+            blocks: Vec::new(),
             pending: Vec::new(),
             pending_places: Vec::new(),
             texts: Vec::new(),
@@ -163,7 +167,7 @@ impl ValueBuilder {
     pub fn int(&mut self, value: i64) -> Result<Word> {
         match Word::small_int(value) {
             Some(word) => Ok(word),
-            None => self.out_of_line(Tag::Int, &value.to_le_bytes()),
+            None => self.int_on_heap(fold_sign(value)),
         }
     }
 
@@ -312,7 +316,7 @@ impl ValueBuilder {
         if let Some(pending) = root.pending() {
             self.pending_places.push((0, pending));
         }
-        for block in std::mem::take(&mut self.indexed) {
+        for block in self.blocks.iter().filter(|block| block.indexed) {
             let (from, len) = (block.index_at() as usize, block.len as usize);
             let mut entries: Vec<(u32, u32)> =
                 self.words[from..from + len].iter().copied().zip(0..block.len).collect();
@@ -346,9 +350,7 @@ impl ValueBuilder {
         self.words.push(len as u32);
         self.words.resize(end, 0);
         let block = Block { at: at as u32 + 1, len: len as u32, indexed, dict };
-        if indexed {
-            self.indexed.push(block);
-        }
+        self.blocks.push(block);
         Ok((at as u32, block))
     }
 
@@ -367,6 +369,12 @@ impl ValueBuilder {
         let start = self.texts.len();
         self.texts.extend_from_slice(text);
         self.pending.push(Pending { start, end: self.texts.len(), kind });
+        Ok(word)
+    }
+
+    fn int_on_heap(&mut self, folded: u64) -> Result<Word> {
+        let word = Word::new(Tag::Int, self.heap_end(10)?);
+        varint::put(&mut self.heap, folded);
         Ok(word)
     }
 
@@ -398,6 +406,10 @@ impl ValueBuilder {
         let at = self.heap.len();
         if at + more < PAYLOAD_LIMIT as usize { Ok(at as u32) } else { Err(too_large()) }
     }
+}
+
+fn halves(word: u32) -> [u16; 2] {
+    [word as u16, (word >> 16) as u16]
 }
 
 /// The bytes at a heap offset that have their length before them.
@@ -479,13 +491,73 @@ impl ValueBuilder {
             });
         }
         for (place, pending) in std::mem::take(&mut self.pending_places) {
-            self.words[place as usize] = words[pending as usize].0;
+            let word = &mut self.words[place as usize];
+            // Something else may have been put there since.
+            if Word(*word).pending() == Some(pending) {
+                *word = words[pending as usize].0;
+            }
         }
         let id = if self.slots.is_empty() { 0 } else { placement.record_id() };
-        let record = Record { id, slots: self.slots, words: self.words, heap: self.heap };
-        let size = 64 + record.words.len() * 4 + record.slots.len() * 4 + record.heap.len();
+        let record = match self.narrow() {
+            Some((slots, words)) => Record { id, wide: false, slots, words, heap: self.heap },
+            None => Record {
+                id,
+                wide: true,
+                slots: self.slots.into_iter().flat_map(halves).collect(),
+                words: self.words.into_iter().flat_map(halves).collect(),
+                heap: self.heap,
+            },
+        };
+        let size = 64 + 2 * (record.words.len() + record.slots.len()) + record.heap.len();
         let bytes = rkyv::api::high::to_bytes_in::<_, rancor::BoxedError>(&record, Vec::with_capacity(size))
             .map_err(|error| Error::TooLarge(format!("the value could not be archived: {error}")))?;
         Ok((bytes, has_shared))
     }
+
+    /// Slots and words of 16 bits, when they are enough; integers that are too large for that move to the heap.
+    fn narrow(&mut self) -> Option<(Vec<u16>, Vec<u16>)> {
+        if self.words.len() > NARROW_WORDS || self.heap.len() > NARROW_WORDS {
+            return None;
+        }
+        let heap_end = self.heap.len();
+        let narrow = self.narrow_words();
+        if narrow.is_none() {
+            self.heap.truncate(heap_end);
+        }
+        let slots = self.slots.iter().map(|slot| *slot as u16).collect();
+        narrow.map(|words| (slots, words))
+    }
+
+    fn narrow_words(&mut self) -> Option<Vec<u16>> {
+        let mut words = Vec::with_capacity(self.words.len());
+        words.push(self.narrow_word(Word(self.words[0]))?);
+        for block in std::mem::take(&mut self.blocks) {
+            let elements = block.at as usize..block.index_at() as usize;
+            words.push(block.len as u16);
+            for at in elements {
+                words.push(self.narrow_word(Word(self.words[at]))?);
+            }
+            if block.indexed {
+                let from = block.index_at() as usize;
+                let (hashes, positions) = self.words[from..from + 2 * block.len as usize].split_at(block.len as usize);
+                words.extend(hashes.iter().map(|hash| narrow_hash(*hash)));
+                words.extend(positions.iter().map(|position| *position as u16));
+            }
+        }
+        Some(words)
+    }
+
+    fn narrow_word(&mut self, word: Word) -> Option<u16> {
+        match word.narrow() {
+            None if word.tag().ok()? == Tag::SmallInt => {
+                self.int_on_heap(fold_sign(word.signed())).ok()?.narrow()
+            }
+            narrow => narrow,
+        }
+    }
+}
+
+/// The part of a member's hash that a small record's index holds; it sorts as the whole one does.
+pub(crate) fn narrow_hash(hash: u32) -> u16 {
+    (hash >> 16) as u16
 }

@@ -1,18 +1,22 @@
 //! Reads records where they lie: every offset checked, nothing copied, no recursion.
 
+#[cfg(test)]
+mod tests;
+
 use std::num::NonZeroUsize;
 
 use rkyv::{
-    primitive::ArchivedU32,
+    primitive::ArchivedU16,
     rancor,
     validation::{Validator, archive::ArchiveValidator, shared::SharedValidator},
 };
 
 use super::{
-    builder::{ArchivedRecord, INDEXED_FROM, member_hash, sized_at},
+    builder::{ArchivedRecord, INDEXED_FROM, member_hash, narrow_hash, sized_at},
     key::{Key, KeyBytes},
     scalar::Scalar,
-    word::{Tag, Word, constant},
+    varint,
+    word::{Tag, Word, constant, unfold_sign},
 };
 use crate::error::{Error, Result};
 
@@ -118,9 +122,32 @@ pub struct Probe<'a> {
 #[derive(Clone, Copy)]
 pub struct RecordView<'a> {
     id: u64,
-    slots: &'a [ArchivedU32],
-    words: &'a [ArchivedU32],
+    slots: Numbers<'a>,
+    words: Numbers<'a>,
     heap: &'a [u8],
+}
+
+/// Slots or words, of 16 or 32 bits.
+#[derive(Clone, Copy)]
+struct Numbers<'a> {
+    wide: bool,
+    halves: &'a [ArchivedU16],
+}
+
+impl Numbers<'_> {
+    fn len(self) -> usize {
+        if self.wide { self.halves.len() / 2 } else { self.halves.len() }
+    }
+
+    #[inline]
+    fn get(self, at: usize) -> Result<u32> {
+        if self.wide {
+            let pair = self.halves.get(2 * at..2 * at + 2).ok_or_else(outside)?;
+            Ok(u32::from(pair[0].to_native()) | u32::from(pair[1].to_native()) << 16)
+        } else {
+            self.halves.get(at).map(|half| u32::from(half.to_native())).ok_or_else(outside)
+        }
+    }
 }
 
 /// Archives that can be validated.
@@ -162,8 +189,8 @@ impl<'a> RecordView<'a> {
         let record = access::<ArchivedRecord>(payload)?;
         Ok(Self {
             id: record.id.to_native(),
-            slots: record.slots.as_slice(),
-            words: record.words.as_slice(),
+            slots: Numbers { wide: record.wide, halves: record.slots.as_slice() },
+            words: Numbers { wide: record.wide, halves: record.words.as_slice() },
             heap: record.heap.as_slice(),
         })
     }
@@ -225,25 +252,27 @@ impl<'a> RecordView<'a> {
             return Ok(None);
         }
         let hash = member_hash(probe.ordered);
-        let from =
+        let hash = if self.words.wide { hash } else { u32::from(narrow_hash(hash)) };
+        let hashes_at =
             container.at as usize + if container.kind == ContainerKind::Dict { 2 * len } else { len };
-        let (hashes, positions) = self
-            .words
-            .get(from..from + 2 * len)
-            .ok_or_else(outside)?
-            .split_at(len);
-        let first = hashes.partition_point(|word| word.to_native() < hash);
-        for (found, position) in hashes[first..].iter().zip(&positions[first..]) {
-            if found.to_native() != hash {
-                break;
+        let (mut low, mut high) = (0, len);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.words.get(hashes_at + middle)? < hash {
+                low = middle + 1;
+            } else {
+                high = middle;
             }
-            let position = position.to_native() as usize;
+        }
+        while low < len && self.words.get(hashes_at + low)? == hash {
+            let position = self.words.get(hashes_at + len + low)? as usize;
             if position >= len {
                 return Err(outside());
             }
             if self.matches(container, position, probe)? {
                 return Ok(Some(position));
             }
+            low += 1;
         }
         Ok(None)
     }
@@ -317,7 +346,7 @@ impl<'a> RecordView<'a> {
 
     #[inline]
     fn node(&self, at: usize) -> Result<Node<'a>> {
-        let word = Word(self.words.get(at).ok_or_else(outside)?.to_native());
+        let word = Word(self.words.get(at)?);
         let payload = word.payload();
         Ok(match word.tag()? {
             Tag::Constant => match payload {
@@ -328,7 +357,10 @@ impl<'a> RecordView<'a> {
                 other => return Err(Error::corrupted(format!("a record has constant {other}"))),
             },
             Tag::SmallInt => Node::Int(word.signed()),
-            Tag::Int => Node::Int(i64::from_le_bytes(self.eight(payload)?)),
+            Tag::Int => {
+                let mut rest = self.heap.get(payload as usize..).ok_or_else(outside)?;
+                Node::Int(unfold_sign(varint::take(&mut rest)?))
+            }
             Tag::Float => Node::Float(f64::from_bits(u64::from_le_bytes(self.eight(payload)?))),
             Tag::Str => Node::Str(Text(sized_at(self.heap, payload as usize)?)),
             Tag::Scalar => Node::Scalar(sized_at(self.heap, payload as usize)?),
@@ -344,11 +376,11 @@ impl<'a> RecordView<'a> {
     }
 
     fn slot(&self, slot: u32) -> Result<u32> {
-        self.slots.get(slot as usize).map(|at| at.to_native()).ok_or_else(outside)
+        self.slots.get(slot as usize)
     }
 
     fn container(&self, kind: ContainerKind, block: u32) -> Result<Node<'a>> {
-        let len = self.words.get(block as usize).ok_or_else(outside)?.to_native();
+        let len = self.words.get(block as usize)?;
         let indexed = len > INDEXED_FROM;
         let per_element = match kind {
             ContainerKind::List | ContainerKind::Tuple => 1,

@@ -1,4 +1,6 @@
-//! The 32-bit word that stands for one element of a record: four bits say what it is, 28 bits where or how much.
+//! The word that stands for one element of a record: four bits say what it is, the others where or how much.
+//!
+//! A word has 32 bits, in the archives of small records 16, which are the lower half of the same word.
 
 use crate::error::{Error, Result};
 
@@ -12,9 +14,9 @@ pub(crate) const PAYLOAD_LIMIT: u32 = 1 << (32 - TAG_BITS);
 pub(crate) enum Tag {
     /// One of the [`constant`]s.
     Constant = 0,
-    /// A signed integer of 28 bits.
+    /// A signed integer that fits the word, with the sign in its lowest bit.
     SmallInt = 1,
-    /// The heap offset of a signed integer of 64 bits.
+    /// The heap offset of a signed integer of 64 bits, as a varint with the sign in its lowest bit.
     Int = 2,
     /// The heap offset of a double.
     Float = 3,
@@ -40,6 +42,16 @@ pub(crate) enum Tag {
     Pending = 15,
 }
 
+/// Moves the sign to the lowest bit, so that integers near zero are small numbers.
+pub(crate) const fn fold_sign(value: i64) -> u64 {
+    (value << 1 ^ value >> 63).cast_unsigned()
+}
+
+/// Undoes [`fold_sign`].
+pub(crate) const fn unfold_sign(folded: u64) -> i64 {
+    (folded >> 1).cast_signed() ^ -((folded & 1).cast_signed())
+}
+
 /// The payloads of [`Tag::Constant`].
 pub(crate) mod constant {
     pub(crate) const NONE: u32 = 0;
@@ -60,10 +72,13 @@ impl Word {
 
     /// The word of an integer, when it fits.
     pub(crate) fn small_int(value: i64) -> Option<Self> {
-        const HALF: i64 = (PAYLOAD_LIMIT / 2) as i64;
-        (-HALF..HALF)
-            .contains(&value)
-            .then(|| Self::new(Tag::SmallInt, value.cast_unsigned() as u32 & (PAYLOAD_LIMIT - 1)))
+        let folded = fold_sign(value);
+        (folded < u64::from(PAYLOAD_LIMIT)).then(|| Self::new(Tag::SmallInt, folded as u32))
+    }
+
+    /// The word's 16 bits in the archive of a small record, when they are enough.
+    pub(crate) fn narrow(self) -> Option<u16> {
+        u16::try_from(self.0).ok()
     }
 
     pub(crate) const fn payload(self) -> u32 {
@@ -72,7 +87,7 @@ impl Word {
 
     /// The payload as a signed integer.
     pub(crate) const fn signed(self) -> i64 {
-        (self.0.cast_signed() >> TAG_BITS) as i64
+        unfold_sign((self.0 >> TAG_BITS) as u64)
     }
 
     #[inline]
@@ -112,5 +127,8 @@ mod tests {
         assert!(Word::small_int(1 << 27).is_none());
         assert!(Word::small_int(-(1 << 27) - 1).is_none());
         assert!(Word::small_int(i64::MIN).is_none());
+        for value in [i64::MIN, i64::MAX, 0, -1, 1] {
+            assert_eq!(unfold_sign(fold_sign(value)), value);
+        }
     }
 }

@@ -5,12 +5,14 @@ use std::{
     fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
+    ptr,
 };
 
 use heed::{EnvFlags, FlagSetMode, Database, Env, MdbError, RoTxn, WithoutTls, types::Bytes};
 
 use super::{
     fault::translate,
+    fork::{self, Own},
     map::{Mapping, MetaPages, RESERVATIONS},
     page::Meta,
     reader_table::{Reader, ReaderTable},
@@ -95,6 +97,8 @@ pub(crate) struct Store {
     lmdb_map: RwLock<LmdbMap>,
     writing: AtomicBool,
     meta_sync: AtomicBool,
+    /// Of the process that opened the store.
+    generation: u64,
 }
 
 impl Store {
@@ -107,6 +111,7 @@ impl Store {
         max_size: Option<u64>,
     ) -> Result<Self> {
         static OPENED: AtomicU64 = AtomicU64::new(0);
+        fork::watch();
         let page_size = page_size();
         Ok(Self {
             metas: MetaPages::new(&file, page_size)?,
@@ -123,7 +128,21 @@ impl Store {
             known_size: AtomicU64::new(0),
             writing: AtomicBool::new(false),
             meta_sync: AtomicBool::new(true),
+            generation: fork::generation(),
         })
+    }
+
+    /// Whether this process is a fork of the one that opened the store.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// What a forked process is told that uses its parent's store.
+    pub(crate) fn inherited() -> Error {
+        Error::Transaction(
+            "the map was opened before this process was forked; close the handle and open the map again in this process",
+        )
     }
 
     /// The path that the store was opened with.
@@ -251,12 +270,19 @@ impl Store {
     }
 
     /// Claims a slot in the table of readers.
-    pub(super) fn begin_read(&self) -> Result<RoTxn<'static, WithoutTls>> {
+    #[expect(unsafe_code, reason = "a snapshot keeps both the transaction and the store that it borrows from")]
+    pub(super) fn begin_read(self: &Arc<Self>) -> Result<Own<RoTxn<'static, WithoutTls>>> {
         let mut is_swept = false;
         for _ in 0..ATTEMPTS {
-            let begun = self.with_lmdb_map(|env| env.clone().static_read_txn())?;
+            let begun = self.with_lmdb_map(|env| {
+                let env: *const Env<WithoutTls> = ptr::from_ref(env);
+                // SAFETY: the environment lies in the heap block of this `Arc`, and every caller makes the transaction
+                // a field of a snapshot, in front of its own `Arc` of the store, or drops it before it returns.
+                let env: &'static Env<WithoutTls> = unsafe { &*env };
+                env.read_txn()
+            })?;
             match begun {
-                Ok(slot) => return Ok(slot),
+                Ok(slot) => return Ok(Own::new(slot)),
                 Err(heed::Error::Mdb(MdbError::ReadersFull)) if !is_swept => {
                     is_swept = true;
                     self.clear_stale_readers()?;
@@ -276,6 +302,9 @@ impl Store {
 
     /// Does something during which LMDB's mapping must stay.
     pub(super) fn with_lmdb_map<'s, T>(&'s self, act: impl FnOnce(&'s Env<WithoutTls>) -> T) -> Result<T> {
+        if self.is_inherited() {
+            return Err(Self::inherited());
+        }
         let map = self.lmdb_map.read();
         if map.lost {
             return Err(Error::io(

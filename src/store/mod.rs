@@ -10,10 +10,13 @@
 
 mod examine;
 mod fault;
+mod fork;
 mod free;
 mod lmdb;
 mod lock;
 mod map;
+#[cfg(test)]
+mod memory;
 mod open;
 mod page;
 mod reader_table;
@@ -25,6 +28,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use self::memory::MemoryTables;
 pub use self::{reader_table::Reader, snapshot::Location};
 pub(crate) use self::{
     lmdb::{Store, WriteKind},

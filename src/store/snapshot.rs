@@ -5,6 +5,7 @@ use std::{fmt, ops::Bound};
 use heed::{RoTxn, WithoutTls};
 
 use super::{
+    fork::Own,
     free,
     lmdb::Store,
     map::Mapping,
@@ -30,7 +31,7 @@ pub(crate) struct Snapshot {
     page_count: u64,
     /// Held for its reader slot and never locked: the lock is what lets threads share a transaction that is
     /// only `Send`.
-    _slot: Mutex<RoTxn<'static, WithoutTls>>,
+    _slot: Mutex<Own<RoTxn<'static, WithoutTls>>>,
     mapping: Arc<Mapping>,
     // Last, so that the slot is given back before the environment can close.
     store: Arc<Store>,
@@ -79,7 +80,7 @@ impl TreeCursor {
         if self.version != snapshot.txn_id() || self.store != snapshot.store.id() {
             return Err(Error::Transaction("a cursor only works with the version that it was made for"));
         }
-        self.walk.next(snapshot.pages())
+        self.walk.next(snapshot.pages()?)
     }
 }
 
@@ -110,7 +111,7 @@ impl Snapshot {
         Err(Error::corrupted(format!("no meta page belongs to version {}", slot.id())))
     }
 
-    fn of(store: &Arc<Store>, meta: Meta, slot: RoTxn<'static, WithoutTls>) -> Result<Self> {
+    fn of(store: &Arc<Store>, meta: Meta, slot: Own<RoTxn<'static, WithoutTls>>) -> Result<Self> {
         if meta.page_size as usize != store.page_size() || !meta.has_plain_trees() {
             return Err(Error::corrupted(format!("the meta page of version {} makes no sense", meta.txn_id)));
         }
@@ -123,19 +124,22 @@ impl Snapshot {
             mapping,
             store: Arc::clone(store),
         };
-        snapshot.trees = read_trees(snapshot.pages(), &meta)?;
+        snapshot.trees = read_trees(snapshot.pages()?, &meta)?;
         Ok(snapshot)
     }
 
-    /// The pages of this version.
+    /// The pages of this version, unless it is pinned by a parent of this process, which may let go of it at any time.
     #[inline]
-    fn pages(&self) -> Pages<'_> {
+    fn pages(&self) -> Result<Pages<'_>> {
+        if self.store.is_inherited() {
+            return Err(Store::inherited());
+        }
         let (base, page_size) = (self.mapping.base(), self.meta.page_size as usize);
         // SAFETY: `Store::mapping_for` counted only pages that lie within both the file and the mapping,
         // which is kept by `self`. LMDB writes only to pages that no pinned version reaches, and `self` keeps
         // this one pinned. That nobody else changes or shortens the file is what the whole engine has to ask
         // of its users.
-        unsafe { Pages::new(base, self.page_count, page_size) }
+        Ok(unsafe { Pages::new(base, self.page_count, page_size) })
     }
 
     #[inline]
@@ -161,7 +165,7 @@ impl Snapshot {
         upper: Bound<&[u8]>,
         direction: Direction,
     ) -> Result<TreeCursor> {
-        let walk = Walk::new(self.pages(), self.tree(table), lower, upper, direction)?;
+        let walk = Walk::new(self.pages()?, self.tree(table), lower, upper, direction)?;
         Ok(TreeCursor { walk, version: self.txn_id(), store: self.store.id() })
     }
 
@@ -196,7 +200,7 @@ impl Snapshot {
         }
         let page_size = u64::from(self.meta.page_size);
         let within = (location.offset % page_size) as usize;
-        self.pages()
+        self.pages()?
             .bytes(location.offset / page_size, within + location.len())
             .and_then(|bytes| bytes.get(within..))
             .ok_or_else(|| Error::corrupted(format!("nothing is at byte {} any more", location.offset)))
@@ -204,7 +208,7 @@ impl Snapshot {
 
     /// How many bytes of the file are unused.
     pub(super) fn free_bytes(&self) -> Result<u64> {
-        Ok(free::free_pages(self.pages(), &self.meta)? * u64::from(self.meta.page_size))
+        Ok(free::free_pages(self.pages()?, &self.meta)? * u64::from(self.meta.page_size))
     }
 }
 
@@ -229,7 +233,7 @@ pub(super) fn read_trees(pages: Pages<'_>, meta: &Meta) -> Result<[Tree; Table::
 impl ReadTables for Snapshot {
     #[inline]
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.pages().get(self.tree(table), key)
+        self.pages()?.get(self.tree(table), key)
     }
 
     fn len(&self, table: Table) -> Result<u64> {
@@ -239,13 +243,13 @@ impl ReadTables for Snapshot {
         }
         let mut records = 0;
         for named in Table::NAMED {
-            records += u64::from(self.pages().table(&self.meta.main, named.name())?.is_some());
+            records += u64::from(self.pages()?.table(&self.meta.main, named.name())?.is_some());
         }
         Ok(entries.saturating_sub(records))
     }
 
     fn seek(&self, table: Table, from: Bound<&[u8]>, direction: Direction) -> Result<Option<Entry<'_>>> {
-        self.pages().seek(self.tree(table), from, direction)
+        self.pages()?.seek(self.tree(table), from, direction)
     }
 }
 

@@ -6,6 +6,7 @@ use heed::{Database, Env, MdbError, RwTxn, WithoutTls, types::Bytes};
 
 use super::{
     fault::name_full_disk,
+    fork::Own,
     lmdb::{Store, WriteKind},
     table::{Direction, Entry, ReadTables, Table, WriteTables},
 };
@@ -30,7 +31,7 @@ const VALUE_LIMIT: usize = (1 << 31) - (64 << 10);
 /// it; what happens in between may happen on any thread, one at a time. Whoever uses this keeps to that.
 pub(crate) struct Writer {
     // Before the turn, whose store it points into.
-    txn: RwTxn<'static>,
+    txn: Own<RwTxn<'static>>,
     turn: Turn,
 }
 
@@ -69,7 +70,7 @@ impl Writer {
                 env.write_txn()
             })?;
             match begun {
-                Ok(txn) => return Ok(Self { txn, turn }),
+                Ok(txn) => return Ok(Self { txn: Own::new(txn), turn }),
                 Err(heed::Error::Mdb(MdbError::MapResized)) => {}
                 Err(error) => return Err(store.fault(error, "beginning to write")),
             }
@@ -87,6 +88,7 @@ impl Writer {
     pub(crate) fn commit(self, durability: Durability) -> Result<()> {
         let Self { txn, turn } = self;
         let store = &turn.0;
+        let txn = txn.take().ok_or_else(Store::inherited)?;
         store.set_meta_sync(durability == Durability::Sync)?;
         let Err(error) = txn.commit() else {
             return Ok(());
@@ -106,7 +108,9 @@ impl Writer {
 
     /// Forgets the changes.
     pub(crate) fn abort(self) {
-        self.txn.abort();
+        if let Some(txn) = self.txn.take() {
+            txn.abort();
+        }
     }
 
     /// The store that is written to.

@@ -68,6 +68,9 @@ impl Core {
     /// The newest committed version, shared by all plain reads until another is committed.
     #[inline]
     pub(crate) fn current(self: &Arc<Self>) -> Result<Arc<Pinned>> {
+        if self.store.is_inherited() {
+            return Err(Store::inherited());
+        }
         let newest = self.store.newest_txn_id();
         if let Some(pinned) = &*self.current.lock()
             && pinned.snapshot().txn_id() == newest
@@ -97,6 +100,9 @@ impl Core {
 
     /// Lets go of the version that plain reads share.
     pub(crate) fn release_current(&self) {
+        if self.store.is_inherited() {
+            return;
+        }
         let old = self.current.lock().take();
         drop(old);
     }
@@ -162,6 +168,9 @@ impl Core {
 
     /// Waits until no other thread and no other process writes.
     pub(crate) fn take_turn(self: &Arc<Self>, patience: &mut Patience<'_>) -> Result<Turn> {
+        if self.store.is_inherited() {
+            return Err(Store::inherited());
+        }
         if self.store.readonly() {
             return Err(Error::ReadOnly("the data file"));
         }
@@ -194,7 +203,7 @@ impl Core {
     /// The write transaction that this thread has open across calls.
     #[inline]
     pub(crate) fn participating(&self) -> Option<Arc<SharedWrite>> {
-        if self.active_owner.load(Ordering::Acquire) != thread_token() {
+        if self.active_owner.load(Ordering::Acquire) != thread_token() || self.store.is_inherited() {
             return None;
         }
         self.active.lock().upgrade()
@@ -241,7 +250,10 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        self.idle.end();
+        // A fork has none of the threads that would be told, and may have their locks for ever.
+        if !self.store.is_inherited() {
+            self.idle.end();
+        }
     }
 }
 
@@ -273,6 +285,10 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if self.core.store.is_inherited() {
+            // The parent still has the lock, which is one and the same for both.
+            return;
+        }
         if self.locked {
             self.core.store.unlock_writer();
         }

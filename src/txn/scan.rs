@@ -1,8 +1,11 @@
 //! Walks the entries in key order, both ways and between bounds, long keys in their true places.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::VecDeque, ops::Bound};
 
-use super::entry::{self, LONGEST, PREFIX, TableKey};
+use super::entry::{self, LONGEST, PREFIX, Place, TableKey};
 use crate::{
     error::Result,
     format::key::KeyBytes,
@@ -72,6 +75,8 @@ trait Steps<'t> {
     fn step(&mut self) -> Result<Option<Stored<'t>>>;
     /// The table's own copy of a key that is there.
     fn key(&self, key: &[u8]) -> Result<Option<Stored<'t>>>;
+    /// The entry of an ordered key, which may have moved since it was met.
+    fn find(&self, ordered: &[u8]) -> Result<Option<Stored<'t>>>;
 }
 
 /// What all scans share: entries whose true order differs from the table's wait in a queue.
@@ -79,18 +84,25 @@ trait Steps<'t> {
 struct Order {
     span: Span,
     direction: Direction,
-    sorted: VecDeque<TableKey>,
+    /// The ordered bytes of keys.
+    sorted: VecDeque<KeyBytes>,
+    /// The beginning of the entries that were sorted last; what is put among them afterwards is not met.
+    gathered: Option<TableKey>,
     ahead: Option<TableKey>,
 }
 
 impl Order {
+    fn new(span: Span, direction: Direction) -> Self {
+        Self { span, direction, sorted: VecDeque::new(), gathered: None, ahead: None }
+    }
+
     fn next<'t>(&mut self, steps: &mut impl Steps<'t>) -> Result<Option<Stored<'t>>> {
         loop {
             if let Some(key) = self.sorted.pop_front() {
                 // What was deleted since is passed over.
-                match steps.key(&key)? {
-                    Some(stored) if stored.0 == key.as_slice() => return Ok(Some(stored)),
-                    _ => continue,
+                match steps.find(&key)? {
+                    Some(stored) => return Ok(Some(stored)),
+                    None => continue,
                 }
             }
             let ahead = match self.ahead.take() {
@@ -103,6 +115,9 @@ impl Order {
             if key.len() < PREFIX {
                 return Ok(Some((key, value)));
             }
+            if self.gathered.as_ref().is_some_and(|prefix| key.starts_with(prefix)) {
+                continue;
+            }
             self.gather(key, value, steps)?;
         }
     }
@@ -110,20 +125,20 @@ impl Order {
     /// Sorts all entries that share a long beginning.
     fn gather<'t>(&mut self, key: &'t [u8], value: &'t [u8], steps: &mut impl Steps<'t>) -> Result<()> {
         let prefix = &key[..PREFIX];
-        let mut group = vec![(entry::ordered_of(key, value)?, key)];
+        self.gathered = Some(TableKey::from_slice(prefix));
+        let mut group = vec![entry::ordered_of(key, value)?];
         while let Some((key, value)) = steps.step()? {
             if !key.starts_with(prefix) {
                 self.ahead = Some(TableKey::from_slice(key));
                 break;
             }
-            group.push((entry::ordered_of(key, value)?, key));
+            group.push(entry::ordered_of(key, value)?);
         }
         group.sort_unstable();
         if self.direction == Direction::Backward {
             group.reverse();
         }
-        let inside = group.into_iter().filter(|(ordered, _)| self.span.contains(ordered));
-        self.sorted = inside.map(|(_, key)| TableKey::from_slice(key)).collect();
+        self.sorted = group.into_iter().filter(|ordered| self.span.contains(ordered)).collect();
         Ok(())
     }
 }
@@ -139,7 +154,7 @@ impl SnapshotScan {
     pub(crate) fn new(snapshot: &Snapshot, span: Span, direction: Direction) -> Result<Self> {
         let (lower, upper) = span.table_bounds();
         let cursor = snapshot.cursor(Table::Entries, borrow(&lower), borrow(&upper), direction)?;
-        Ok(Self { order: Order { span, direction, sorted: VecDeque::new(), ahead: None }, cursor })
+        Ok(Self { order: Order::new(span, direction), cursor })
     }
 
     pub(crate) fn next<'t>(&mut self, snapshot: &'t Snapshot) -> Result<Option<Stored<'t>>> {
@@ -160,6 +175,10 @@ impl<'t> Steps<'t> for SnapshotSteps<'_, 't> {
     fn key(&self, key: &[u8]) -> Result<Option<Stored<'t>>> {
         self.snapshot.seek(Table::Entries, Bound::Included(key), Direction::Forward)
     }
+
+    fn find(&self, ordered: &[u8]) -> Result<Option<Stored<'t>>> {
+        find(self.snapshot, ordered)
+    }
 }
 
 /// A walk through the entries of tables that may change between its steps, each of which finds its place anew.
@@ -173,7 +192,7 @@ pub(crate) struct TableScan {
 impl TableScan {
     pub(crate) fn new(span: Span, direction: Direction) -> Self {
         let (lower, upper) = span.table_bounds();
-        Self { order: Order { span, direction, sorted: VecDeque::new(), ahead: None }, lower, upper }
+        Self { order: Order::new(span, direction), lower, upper }
     }
 
     pub(crate) fn next<'t>(&mut self, tables: &'t impl ReadTables) -> Result<Option<Stored<'t>>> {
@@ -217,6 +236,17 @@ impl<'t, T: ReadTables> Steps<'t> for TableSteps<'_, 't, T> {
 
     fn key(&self, key: &[u8]) -> Result<Option<Stored<'t>>> {
         self.tables.seek(Table::Entries, Bound::Included(key), Direction::Forward)
+    }
+
+    fn find(&self, ordered: &[u8]) -> Result<Option<Stored<'t>>> {
+        find(self.tables, ordered)
+    }
+}
+
+fn find<'t>(tables: &'t impl ReadTables, ordered: &[u8]) -> Result<Option<Stored<'t>>> {
+    match entry::place(tables, ordered)? {
+        Place::Found(key) => tables.seek(Table::Entries, Bound::Included(&key), Direction::Forward),
+        Place::Free(_) => Ok(None),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     store::Writer,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 struct Open {
@@ -27,6 +27,8 @@ pub struct SharedWrite {
     owner: u64,
     terms: Terms,
     open: Mutex<Option<Box<Open>>>,
+    /// Always empty: what a fork sees.
+    closed: Mutex<Option<Box<Open>>>,
 }
 
 impl std::fmt::Debug for SharedWrite {
@@ -51,6 +53,7 @@ impl SharedWrite {
             owner: thread_token(),
             terms,
             open: Mutex::new(Some(Box::new(open))),
+            closed: Mutex::new(None),
         });
         core.set_active(&transaction);
         Ok(transaction)
@@ -61,14 +64,24 @@ impl SharedWrite {
         self.owner
     }
 
+    /// What is open; nothing is in a fork of the process that began it.
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Open>>> {
+        let guard = self.open.lock();
+        if guard.as_ref().is_none_or(|open| !open.turn.core().store.is_inherited()) {
+            return guard;
+        }
+        drop(guard);
+        self.closed.lock()
+    }
+
     /// Whether it has neither been committed nor rolled back.
     pub fn is_open(&self) -> bool {
-        self.open.lock().is_some()
+        self.lock().is_some()
     }
 
     /// Looks at the transaction's state.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&WriteState<Writer>) -> Result<R>) -> Result<R> {
-        look(&self.open.lock().as_ref().ok_or(Error::TransactionClosed)?.state)
+        look(&self.lock().as_ref().ok_or(Error::TransactionClosed)?.state)
     }
 
     /// Changes the transaction's state, wholly or not at all.
@@ -93,7 +106,7 @@ impl SharedWrite {
     }
 
     fn attempt<R>(&self, work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>) -> Result<R> {
-        let mut guard = self.open.lock();
+        let mut guard = self.lock();
         let result = work(&mut guard.as_mut().ok_or(Error::TransactionClosed)?.state);
         if let Err(error) = &result
             && ends_transaction(error)
@@ -110,7 +123,7 @@ impl SharedWrite {
     ///
     /// `TransactionClosed` when this one has ended.
     pub fn nest(&self) -> Result<u64> {
-        let mut guard = self.open.lock();
+        let mut guard = self.lock();
         let open = guard.as_mut().ok_or(Error::TransactionClosed)?;
         let number = open.next_nested;
         open.next_nested += 1;
@@ -121,7 +134,7 @@ impl SharedWrite {
 
     /// Whether a nested transaction has not ended.
     pub fn is_nested(&self, number: u64) -> bool {
-        self.open.lock().as_ref().is_some_and(|open| open.nested.iter().any(|(nested, _)| *nested == number))
+        self.lock().as_ref().is_some_and(|open| open.nested.iter().any(|(nested, _)| *nested == number))
     }
 
     /// Ends a nested transaction, and all within it; what it did becomes part of its parent.
@@ -130,7 +143,7 @@ impl SharedWrite {
     ///
     /// `TransactionClosed` when it has ended.
     pub fn commit_nested(&self, number: u64) -> Result<()> {
-        let mut guard = self.open.lock();
+        let mut guard = self.lock();
         let open = guard.as_mut().ok_or(Error::TransactionClosed)?;
         let depth = nested_depth(open, number)?;
         for _ in open.nested.drain(depth..) {
@@ -146,7 +159,7 @@ impl SharedWrite {
     /// `TransactionClosed` when it has ended; any error of the storage, after which the whole transaction is rolled
     /// back.
     pub fn roll_back_nested(&self, number: u64) -> Result<()> {
-        let mut guard = self.open.lock();
+        let mut guard = self.lock();
         let open = guard.as_mut().ok_or(Error::TransactionClosed)?;
         let depth = nested_depth(open, number)?;
         while open.nested.len() > depth {
@@ -168,7 +181,7 @@ impl SharedWrite {
     /// `TransactionClosed` when it has ended; any error of the storage, after which nothing of it has happened unless
     /// the error is `CommitOutcomeUnknown`.
     pub fn commit(&self) -> Result<()> {
-        let open = self.open.lock().take().ok_or(Error::TransactionClosed)?;
+        let open = self.lock().take().ok_or(Error::TransactionClosed)?;
         let Open { state, turn, .. } = *open;
         let core = turn.core();
         core.clear_active();
@@ -184,7 +197,7 @@ impl SharedWrite {
     ///
     /// `TransactionClosed` when it has ended.
     pub fn roll_back(&self) -> Result<()> {
-        let open = self.open.lock().take().ok_or(Error::TransactionClosed)?;
+        let open = self.lock().take().ok_or(Error::TransactionClosed)?;
         abandon(*open);
         Ok(())
     }

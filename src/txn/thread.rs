@@ -25,16 +25,18 @@ pub(crate) struct WriterThread {
     /// `None` only while it is being dropped.
     commands: Option<channel::Sender<Command>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    store: Arc<Store>,
 }
 
 impl WriterThread {
     pub(crate) fn start(store: Arc<Store>) -> Result<Self> {
         let (commands, received) = channel::unbounded();
+        let served = Arc::clone(&store);
         let thread = std::thread::Builder::new()
             .name("oocmap-writer".into())
-            .spawn(move || serve(&store, &received))
+            .spawn(move || serve(&served, &received))
             .map_err(|error| Error::io("starting the writer thread", error))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread) })
+        Ok(Self { commands: Some(commands), thread: Some(thread), store })
     }
 
     /// Begins a transaction; the caller has the turn to write.
@@ -68,6 +70,9 @@ impl WriterThread {
     }
 
     fn send(&self, command: Command) -> Result<()> {
+        if self.store.is_inherited() {
+            return Err(Store::inherited());
+        }
         self.commands.as_ref().and_then(|commands| commands.send(command).ok()).ok_or_else(ended)
     }
 }
@@ -75,6 +80,11 @@ impl WriterThread {
 impl Drop for WriterThread {
     /// Waits for the end of the thread, which keeps the store open until then.
     fn drop(&mut self) {
+        if self.store.is_inherited() {
+            // There is no such thread in a fork.
+            std::mem::forget((self.commands.take(), self.thread.take()));
+            return;
+        }
         self.commands = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -1,5 +1,8 @@
 //! What a write transaction does to the tables: entries, symbols, shared values, savepoints, the header.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -116,8 +119,16 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Stores a value under a key, of which the first form stays; answers whether the key is new.
     pub(crate) fn put(&mut self, key: &EntryKey, draft: Draft) -> Result<bool> {
-        let (kind, payload, has_shared) = self.place_draft(draft)?;
-        let frame = Frame { kind, form: key.form(), has_shared, payload: &payload };
+        let Placed { kind, payload, shared } = Placing { state: self }.place(draft)?;
+        let frame = Frame { kind, form: key.form(), has_shared: !shared.is_empty(), payload: &payload };
+        let is_new = self.put_frame(key, frame)?;
+        for id in shared {
+            self.claim(id, 1);
+        }
+        Ok(is_new)
+    }
+
+    fn put_frame(&mut self, key: &EntryKey, frame: Frame<'_>) -> Result<bool> {
         // Short keys that are new, by far the most frequent case, take a single step.
         if self.savepoints == 0 && key.is_short() {
             self.changed = true;
@@ -279,22 +290,6 @@ impl<T: WriteTables> WriteState<T> {
         Ok(())
     }
 
-    /// The kind and payload of a value that is about to be stored, and whether it names shared values.
-    fn place_draft(&mut self, draft: Draft) -> Result<(Kind, Vec<u8>, bool)> {
-        let mut placing = Placing { state: self, claimed: Vec::new() };
-        let placed = placing.place(draft);
-        let claimed = placing.claimed;
-        match placed {
-            Ok(placed) => Ok(placed),
-            Err(error) => {
-                for id in claimed {
-                    self.claim(id, -1);
-                }
-                Err(error)
-            }
-        }
-    }
-
     fn claim(&mut self, id: u64, change: i64) {
         *self.claims.entry(id).or_default() += change;
         if self.savepoints > 0 {
@@ -341,24 +336,34 @@ impl<T: WriteTables> WriteState<T> {
     }
 }
 
-/// Places one draft, and remembers what it claimed in case that fails half-way.
+/// A value that is about to be stored.
+struct Placed {
+    kind: Kind,
+    payload: Vec<u8>,
+    /// The shared values that it names, once for each place, as [`WriteState::release`] will find them.
+    shared: Vec<u64>,
+}
+
+/// Places one draft.
 struct Placing<'a, T> {
     state: &'a mut WriteState<T>,
-    claimed: Vec<u64>,
 }
 
 impl<T: WriteTables> Placing<'_, T> {
-    fn place(&mut self, draft: Draft) -> Result<(Kind, Vec<u8>, bool)> {
+    fn place(&mut self, draft: Draft) -> Result<Placed> {
+        let plain = |kind, payload| Placed { kind, payload, shared: Vec::new() };
         Ok(match draft.0 {
             DraftKind::Scalar(encoded) => match self.share(&encoded)? {
-                Some(id) => (Kind::Shared, id.to_le_bytes().to_vec(), true),
-                None => (Kind::Scalar, encoded, false),
+                Some(id) => Placed { kind: Kind::Shared, payload: id.to_le_bytes().to_vec(), shared: vec![id] },
+                None => plain(Kind::Scalar, encoded),
             },
             DraftKind::Record(builder) => {
-                let (archive, has_shared) = builder.archive(self)?;
-                (Kind::Record, archive, has_shared)
+                let (payload, has_shared) = builder.archive(self)?;
+                // A text may stand in several places of the record, or in none that can be reached.
+                let shared = if has_shared { RecordView::access(&payload)?.shared()? } else { Vec::new() };
+                Placed { kind: Kind::Record, payload, shared }
             }
-            DraftKind::Archive(bytes) => (Kind::Archive, bytes, false),
+            DraftKind::Archive(bytes) => plain(Kind::Archive, bytes),
         })
     }
 }
@@ -403,8 +408,8 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
                 }
             }
         }
-        state.claim(id, 1);
-        self.claimed.push(id);
+        // Goes away with the commit unless an entry comes to name it.
+        state.claim(id, 0);
         Ok(Some(id))
     }
 

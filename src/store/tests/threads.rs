@@ -67,7 +67,7 @@ fn one_write_transaction_at_a_time() {
     let writer = store.begin_write(WriteKind::Normal, None).unwrap();
     assert!(matches!(store.begin_write(WriteKind::Normal, None), Err(Error::Transaction(_))));
     drop(writer);
-    let mut writer = store.begin_write(WriteKind::Freeing).unwrap();
+    let mut writer = store.begin_write(WriteKind::Freeing, None).unwrap();
     writer.put(Table::Entries, b"a", b"b").unwrap();
     drop(writer);
     let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
