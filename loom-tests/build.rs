@@ -33,7 +33,12 @@ const TWINS: &[[&str; 4]] = &[
     ],
     ["idle", "idle_holds_silently", "held = true;\n        self.changed.notify_all();", "held = true;"],
     ["idle", "idle_ends_silently", "ended = true;\n        self.changed.notify_all();", "ended = true;"],
-    ["idle", "idle_takes_the_new_for_unused", "self.used.store(true, Ordering::Relaxed);\n        self.state", "self.state"],
+    [
+        "idle",
+        "idle_takes_the_new_for_unused",
+        "self.used.store(true, Ordering::Relaxed);\n        self.state",
+        "self.state",
+    ],
     ["idle", "idle_releases_what_is_not_held", "if state.held && ", "if "],
     ["idle", "idle_releases_what_is_used", "!self.used.swap", "self.used.swap"],
     ["idle", "idle_does_not_see_use", "{\n            self.used.store(true, Ordering::Relaxed);", "{"],
@@ -46,9 +51,14 @@ fn main() {
         let path = format!("../src/coord/{file}.rs");
         println!("cargo::rerun-if-changed={path}");
         let source = fs::read_to_string(&path).expect("the engine's sources are beside this crate");
-        assert_eq!(source.matches(sound).count(), 1, "{path}: {twin} needs exactly one place like this:\n{sound}");
+        assert_eq!(
+            source.matches(sound).count(),
+            1,
+            "{path}: {twin} needs exactly one place like this:\n{sound}"
+        );
         // `include!` takes no inner documentation.
         let copy = source.replace(sound, broken).replace("//! ", "// ");
-        fs::write(Path::new(&out).join(twin).with_extension("rs"), copy).expect("the directory can be written to");
+        fs::write(Path::new(&out).join(twin).with_extension("rs"), copy)
+            .expect("the directory can be written to");
     }
 }

@@ -16,7 +16,12 @@ use crate::{
     options::Options,
     store::{Reader, Store, StoreOptions, WriteKind},
     sync::{Arc, Mutex, Weak},
-    txn::{core::{Core, Resized, Terms}, patience::Patience, read::Pin, shared_write::SharedWrite},
+    txn::{
+        core::{Core, Resized, Terms},
+        patience::Patience,
+        read::Pin,
+        shared_write::SharedWrite,
+    },
 };
 
 /// Maps by device and inode.

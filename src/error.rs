@@ -73,9 +73,7 @@ impl fmt::Display for Error {
         match self {
             Self::Closed => f.write_str("the map is closed; open it again to use it"),
             Self::ReadOnly(what) => write!(f, "{what} is read-only"),
-            Self::TransactionClosed => {
-                f.write_str("the transaction has ended; begin another one to go on")
-            }
+            Self::TransactionClosed => f.write_str("the transaction has ended; begin another one to go on"),
             Self::Transaction(what) => f.write_str(what),
             Self::LockTimeout(waited) => write!(
                 f,

@@ -12,7 +12,10 @@ mod error;
 mod format;
 mod object;
 mod options;
-#[expect(unsafe_code, reason = "LMDB's flags, memory that the file is mapped to, and file locks have no safe interface")]
+#[expect(
+    unsafe_code,
+    reason = "LMDB's flags, memory that the file is mapped to, and file locks have no safe interface"
+)]
 mod store;
 mod sync;
 mod txn;

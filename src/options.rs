@@ -37,6 +37,12 @@ pub enum Durability {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readonly: false, create: true, max_size: None, lock_timeout: None, durability: Durability::Sync }
+        Self {
+            readonly: false,
+            create: true,
+            max_size: None,
+            lock_timeout: None,
+            durability: Durability::Sync,
+        }
     }
 }

@@ -18,7 +18,11 @@ fn is_interval(phase: usize) -> bool {
 /// The models, for the watch of one module.
 macro_rules! models {
     ($module:ident) => {
-        use super::{Arc, INTERVAL, is_interval, sync::{Mutex, phase}, thread};
+        use super::{
+            Arc, INTERVAL, is_interval,
+            sync::{Mutex, phase},
+            thread,
+        };
         use $module::{Idle, Step};
 
         /// Something is held, now or later: it is let go, but not before an interval is over.

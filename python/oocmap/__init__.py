@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import (
-    ItemsView as _ItemsView,
-    KeysView as _KeysView,
-    Mapping as _Mapping,
-    MutableMapping as _MutableMapping,
-    Sequence as _Sequence,
-    Set as _Set,
-    ValuesView as _ValuesView,
-)
+from collections import abc as _abc
 
 from oocmap._oocmap import (
     ItemsView,
@@ -74,15 +66,15 @@ __all__ = [
     "__version__",
 ]
 
-_MutableMapping.register(OOCMap)
-_MutableMapping.register(Transaction)
-_Mapping.register(Snapshot)
-_Mapping.register(MapRange)
-_Mapping.register(LazyDict)
-_Sequence.register(LazyList)
-_Sequence.register(LazyTuple)
-_Set.register(LazySet)
-_Set.register(LazyFrozenSet)
-_KeysView.register(KeysView)
-_ValuesView.register(ValuesView)
-_ItemsView.register(ItemsView)
+_abc.MutableMapping.register(OOCMap)
+_abc.MutableMapping.register(Transaction)
+_abc.Mapping.register(Snapshot)
+_abc.Mapping.register(MapRange)
+_abc.Mapping.register(LazyDict)
+_abc.Sequence.register(LazyList)
+_abc.Sequence.register(LazyTuple)
+_abc.Set.register(LazySet)
+_abc.Set.register(LazyFrozenSet)
+_abc.KeysView.register(KeysView)
+_abc.ValuesView.register(ValuesView)
+_abc.ItemsView.register(ItemsView)

@@ -47,7 +47,9 @@ impl PageBuffer {
         // a reference to: that keeps the read transaction, which keeps the version pinned and the file mapped.
         let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), pointer, length, 1, flags) };
         if filled != 0 {
-            return Err(PyErr::take(slf.py()).unwrap_or_else(|| PyBufferError::new_err("no view could be made")));
+            return Err(
+                PyErr::take(slf.py()).unwrap_or_else(|| PyBufferError::new_err("no view could be made"))
+            );
         }
         Ok(())
     }

@@ -9,7 +9,11 @@ use pyo3::{
 };
 
 /// The exception classes are Python code, since most have two bases: `oocmap/exceptions.py`.
-fn class<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyType>>, name: &str) -> PyResult<Bound<'py, PyType>> {
+fn class<'py>(
+    py: Python<'py>,
+    cell: &'static PyOnceLock<Py<PyType>>,
+    name: &str,
+) -> PyResult<Bound<'py, PyType>> {
     cell.import(py, "oocmap.exceptions", name).cloned()
 }
 
@@ -74,10 +78,10 @@ pub(crate) fn to_python(error: Error) -> PyErr {
             Error::Corrupted(_) => corrupted(py, None, text),
             Error::Format { .. } => format(py, None, text),
             Error::Unsupported(_) => unsupported(py, text),
-            Error::InvalidKey(_) | Error::TooLarge(_) | Error::InvalidOption(_) => PyValueError::new_err(text),
-            Error::CommitOutcomeUnknown(source) => {
-                commit_outcome_unknown(py, source.raw_os_error(), text)
+            Error::InvalidKey(_) | Error::TooLarge(_) | Error::InvalidOption(_) => {
+                PyValueError::new_err(text)
             }
+            Error::CommitOutcomeUnknown(source) => commit_outcome_unknown(py, source.raw_os_error(), text),
             Error::Io { source, .. } => match source.raw_os_error() {
                 // OSError chooses the subclass, such as FileNotFoundError, by the number.
                 Some(errno) => PyOSError::new_err((errno, text)),

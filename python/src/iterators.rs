@@ -3,7 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oocmap::{Environment, ReadTransaction, Resized, Scan, SharedScan, SharedWrite};
-use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyString};
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+    types::PyString,
+};
 
 use crate::{
     convert::{decode, key},
@@ -77,6 +81,8 @@ pub(crate) enum Walk {
     Transaction { transaction: Arc<SharedWrite>, scan: SharedScan, resized: u64 },
     /// Nowhere: it has come to its end, or failed.
     Ended,
+    /// Somewhere, at this moment.
+    Busy,
 }
 
 /// An iterator over entries of the map, in key order.
@@ -95,6 +101,8 @@ impl MapIterator {
     fn step<'py>(&self, py: Python<'py>, walk: &mut Walk) -> PyResult<Option<Bound<'py, PyAny>>> {
         match walk {
             Walk::Ended => Ok(None),
+            // As generators do.
+            Walk::Busy => Err(PyValueError::new_err("the iterator is already executing")),
             Walk::Version { read, scan, live } => {
                 if let Some((environment, resized)) = live
                     && environment.is_resized(resized)
@@ -151,15 +159,14 @@ impl MapIterator {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         // Making Python objects may run finalizers, which may use this very iterator: so it is taken out meanwhile.
-        let taken = match self.walk.try_lock() {
-            Ok(mut walk) => Some(std::mem::replace(&mut *walk, Walk::Ended)),
-            Err(_) => None,
-        };
-        let Some(mut walk) = taken else { return Ok(None) };
-        let result = self.step(py, &mut walk);
-        if let Ok(Some(_)) = result {
-            *self.walk.lock().unwrap_or_else(PoisonError::into_inner) = walk;
+        let put =
+            |walk| std::mem::replace(&mut *self.walk.lock().unwrap_or_else(PoisonError::into_inner), walk);
+        let mut walk = put(Walk::Busy);
+        if let Walk::Busy = walk {
+            return self.step(py, &mut walk);
         }
+        let result = self.step(py, &mut walk);
+        put(if let Ok(Some(_)) = result { walk } else { Walk::Ended });
         result
     }
 }

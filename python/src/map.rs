@@ -1,11 +1,6 @@
 //! The map itself.
 
-use std::{
-    ffi::OsString,
-    os::unix::ffi::OsStringExt,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, sync::Arc};
 
 use oocmap::{Durability, Environment, Options};
 use pyo3::{
@@ -53,7 +48,10 @@ pub(crate) struct OOCMap;
 #[pymethods]
 impl OOCMap {
     #[new]
-    #[pyo3(signature = (*args, **kwargs))]
+    #[pyo3(
+        signature = (*args, **kwargs),
+        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', lock_timeout=None)"
+    )]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         // `__init__` opens, so that subclasses may have arguments of their own.
         let _ = (args, kwargs);
@@ -72,14 +70,13 @@ impl OOCMap {
     ) -> PyResult<()> {
         let py = slf.py();
         let path = file_path(path)?;
-        let options =
-            Options {
-                readonly,
-                create,
-                max_size: size(max_size)?,
-                lock_timeout: seconds(lock_timeout)?,
-                durability: durability_of(durability)?,
-            };
+        let options = Options {
+            readonly,
+            create,
+            max_size: size(max_size)?,
+            lock_timeout: seconds(lock_timeout)?,
+            durability: durability_of(durability)?,
+        };
         let environment = py.detach(|| Environment::open(&path, &options)).or_raise()?;
         slf.as_super().get().open(Access::Live {
             opened: Arc::new(Opened::new(environment)),
@@ -157,6 +154,7 @@ impl OOCMap {
     }
 
     #[classmethod]
+    #[pyo3(signature = (item, /))]
     fn __class_getitem__(cls: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let alias = cls.py().import("types")?.getattr("GenericAlias")?;
         Ok(alias.call1((cls, item))?.unbind())
@@ -186,7 +184,9 @@ fn durability_of(name: &str) -> PyResult<Durability> {
     match name {
         "sync" => Ok(Durability::Sync),
         "nometasync" => Ok(Durability::NoMetaSync),
-        other => Err(PyValueError::new_err(format!("durability is {other:?}; give \"sync\" or \"nometasync\""))),
+        other => {
+            Err(PyValueError::new_err(format!("durability is {other:?}; give \"sync\" or \"nometasync\"")))
+        }
     }
 }
 
@@ -203,7 +203,9 @@ fn size(size: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
         Some(size) => match size.extract::<u64>() {
             Ok(size) => Ok(Some(size)),
             Err(error) if error.is_instance_of::<PyTypeError>(size.py()) => Err(error),
-            Err(_) => Err(PyValueError::new_err(format!("max_size is {size}; give a number of bytes from 0 on"))),
+            Err(_) => {
+                Err(PyValueError::new_err(format!("max_size is {size}; give a number of bytes from 0 on")))
+            }
         },
     }
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use oocmap::{
-    Copied, Draft, EntryKey, Environment, Key, Options, ReadTransaction, SharedScan, SharedWrite, Span, WriteScope,
+    Copied, Draft, EntryKey, Environment, Key, Options, ReadTransaction, SharedScan, SharedWrite, Span,
+    WriteScope,
 };
 use pyo3::{
     exceptions::{PyKeyError, PyTypeError},
@@ -161,7 +162,11 @@ impl Access {
         }
     }
 
-    pub(crate) fn get<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(crate) fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Some(ordered) = key::look_up(key)? else {
             self.check(py)?;
             return Ok(None);
@@ -225,7 +230,9 @@ impl Access {
         work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
     ) -> PyResult<R> {
         let environment = self.opened().environment()?;
-        waiting(py, environment.options().lock_timeout, |patience| environment.update(freeing, patience, work))
+        waiting(py, environment.options().lock_timeout, |patience| {
+            environment.update(freeing, patience, work)
+        })
     }
 }
 
@@ -281,7 +288,11 @@ impl Part {
         Ok(MapIterator::new(walk, part, Arc::clone(self.access.origin())))
     }
 
-    pub(crate) fn get<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(crate) fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         if self.spans(key)? { self.access.get(py, key) } else { Ok(None) }
     }
 
@@ -312,12 +323,16 @@ impl Mapping {
 
     /// Gives an unopened mapping what it is a view of.
     pub(crate) fn open(&self, access: Access) -> PyResult<()> {
-        self.access.set(access).map_err(|_| PyTypeError::new_err("the map is open already; make another object"))
+        self.access
+            .set(access)
+            .map_err(|_| PyTypeError::new_err("the map is open already; make another object"))
     }
 
     #[inline]
     pub(crate) fn access(&self) -> PyResult<&Access> {
-        self.access.get().ok_or_else(|| Python::attach(|py| errors::closed(py, "the map was never opened: its __init__ was not called")))
+        self.access.get().ok_or_else(|| {
+            Python::attach(|py| errors::closed(py, "the map was never opened: its __init__ was not called"))
+        })
     }
 
     /// What it is a view of, when it has been opened.
@@ -468,7 +483,7 @@ impl Mapping {
     }
 
     /// Delete ``key`` and return its value; when there is none, return ``default`` or raise ``KeyError``.
-    #[pyo3(signature = (key, *default))]
+    #[pyo3(signature = (key, /, *default), text_signature = "($self, key, default=..., /)")]
     fn pop<'py>(
         &self,
         py: Python<'py>,
@@ -515,7 +530,7 @@ impl Mapping {
     }
 
     /// Store all entries of a mapping or of an iterable of pairs, and those of the keywords, in one transaction.
-    #[pyo3(signature = (other=None, /, **more))]
+    #[pyo3(signature = (other=None, /, **more), text_signature = "($self, other=(), /, **more)")]
     fn update(
         &self,
         py: Python<'_>,
@@ -582,9 +597,8 @@ impl Mapping {
     /// Return the part of the mapping whose keys begin with ``prefix``: a ``str``, ``bytes`` or tuple.
     #[pyo3(signature = (prefix, /, *, reverse=false))]
     fn prefix(&self, prefix: &Bound<'_, PyAny>, reverse: bool) -> PyResult<MapRange> {
-        let key = key::look_up_key(prefix)?.ok_or_else(|| {
-            PyTypeError::new_err("a prefix has to be a str, bytes or a tuple of keys")
-        })?;
+        let key = key::look_up_key(prefix)?
+            .ok_or_else(|| PyTypeError::new_err("a prefix has to be a str, bytes or a tuple of keys"))?;
         let bounds = key.prefix_bounds().map_err(|error| match error {
             oocmap::Error::InvalidKey(text) => PyTypeError::new_err(text),
             other => errors::to_python(other),
@@ -681,7 +695,10 @@ impl Mapping {
     ///     When another writer kept the map for all that time.
     /// ReadOnlyError
     ///     When nothing may be changed.
-    #[pyo3(signature = (*, readonly=false, **options))]
+    #[pyo3(
+        signature = (*, readonly=false, **options),
+        text_signature = "($self, *, readonly=False, lock_timeout=...)"
+    )]
     fn transaction<'py>(
         &self,
         py: Python<'py>,
@@ -692,7 +709,9 @@ impl Mapping {
         let mut limit = access.opened().options.lock_timeout;
         for (name, value) in options.into_iter().flatten() {
             if name.extract::<&str>()? != "lock_timeout" {
-                return Err(PyTypeError::new_err(format!("transaction() got an unexpected keyword argument {name}")));
+                return Err(PyTypeError::new_err(format!(
+                    "transaction() got an unexpected keyword argument {name}"
+                )));
             }
             limit = seconds(value.extract()?)?;
         }

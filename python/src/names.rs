@@ -13,7 +13,12 @@ pub(crate) struct Names(Mutex<Vec<Option<Py<PyString>>>>);
 
 impl Names {
     /// The Python string of a symbol that a record holds.
-    pub(crate) fn get<'py>(&self, py: Python<'py>, held: &Held, symbol: u32) -> PyResult<Bound<'py, PyString>> {
+    pub(crate) fn get<'py>(
+        &self,
+        py: Python<'py>,
+        held: &Held,
+        symbol: u32,
+    ) -> PyResult<Bound<'py, PyString>> {
         // A symbol of a transaction that may still be rolled back could mean another text later.
         if symbol >= held.settled_symbols() {
             return Ok(PyString::new(py, &held.symbol(symbol).or_raise()?));

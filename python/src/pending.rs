@@ -37,7 +37,9 @@ pub(crate) fn seconds(limit: Option<f64>) -> PyResult<Option<Duration>> {
     match limit {
         None => Ok(None),
         Some(limit) => Duration::try_from_secs_f64(limit).map(Some).map_err(|_| {
-            PyValueError::new_err(format!("lock_timeout is {limit}; give seconds from 0 on, or None to wait for ever"))
+            PyValueError::new_err(format!(
+                "lock_timeout is {limit}; give seconds from 0 on, or None to wait for ever"
+            ))
         }),
     }
 }

@@ -25,7 +25,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn new<'py>(py: Python<'py>, access: &Access, read: ReadTransaction) -> PyResult<Bound<'py, Self>> {
+    pub(crate) fn new<'py>(
+        py: Python<'py>,
+        access: &Access,
+        read: ReadTransaction,
+    ) -> PyResult<Bound<'py, Self>> {
         let borrows = Arc::new(AtomicUsize::new(0));
         let version = read.version();
         let kept = Arc::new(Kept::new(read));

@@ -123,7 +123,9 @@ def test_a_child_that_ends_does_not_let_others_write(path: Path) -> None:
         in_child(lambda: None)
         # A process of its own: the lock is the operating system's.
         program = "import sys, oocmap; oocmap.OOCMap(sys.argv[1], lock_timeout=0.2)['other'] = 1"
-        run = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            [sys.executable, "-c", program, path], capture_output=True, text=True, check=False
+        )
         assert "LockTimeoutError" in run.stderr
         tx.commit()
         assert m == {"parent": 1}

@@ -146,7 +146,7 @@ def test_a_prefix_is_a_part_of_the_map(full: OOCMap) -> None:
     assert list(full.prefix(()).keys()) == [key for key in ENTRIES if isinstance(key, tuple)]
     assert list(full.prefix(("zz",)).keys()) == []
     with pytest.raises(TypeError):
-        full.prefix(5)
+        full.prefix(5)  # type: ignore[arg-type]
 
 
 def test_parts_are_live_and_act_like_sets(full: OOCMap) -> None:

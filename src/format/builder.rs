@@ -539,7 +539,8 @@ impl ValueBuilder {
             }
             if block.indexed {
                 let from = block.index_at() as usize;
-                let (hashes, positions) = self.words[from..from + 2 * block.len as usize].split_at(block.len as usize);
+                let (hashes, positions) =
+                    self.words[from..from + 2 * block.len as usize].split_at(block.len as usize);
                 words.extend(hashes.iter().map(|hash| narrow_hash(*hash)));
                 words.extend(positions.iter().map(|position| *position as u16));
             }

@@ -175,6 +175,18 @@ impl<'a> From<Scalar<'a>> for Key<'a> {
     }
 }
 
+impl<'a> From<&'a str> for Key<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Scalar(Scalar::Str(text.into()))
+    }
+}
+
+impl From<i64> for Key<'_> {
+    fn from(value: i64) -> Self {
+        Self::Scalar(Scalar::Int(value))
+    }
+}
+
 /// Appends the ordered bytes of an integer.
 pub fn encode_int(value: i64, out: &mut KeyBytes) {
     number::put_int(value, out);

@@ -174,7 +174,8 @@ impl<T> Checked for T where
 /// `Corrupted` when the bytes are no valid archive of a `T`.
 pub(crate) fn access<T: Checked>(bytes: &[u8]) -> Result<&T> {
     let depth = NonZeroUsize::new(ARCHIVE_DEPTH);
-    let mut validator = Validator::new(ArchiveValidator::with_max_depth(bytes, depth), SharedValidator::new());
+    let mut validator =
+        Validator::new(ArchiveValidator::with_max_depth(bytes, depth), SharedValidator::new());
     rkyv::api::access_with_context::<T, _, rancor::BoxedError>(bytes, &mut validator)
         .map_err(|error| Error::corrupted(format!("an archive does not check out ({error})")))
 }

@@ -128,14 +128,12 @@ impl Scope for Held {
     fn symbol_of(&self, name: &str) -> Option<u32> {
         match &self.0 {
             Source::Pinned { pin, .. } => pin.core.memory.symbol(name),
-            Source::Copied(copied) => copied
-                .memory
-                .symbol(name)
-                .filter(|symbol| *symbol < copied.first_name)
-                .or_else(|| {
+            Source::Copied(copied) => {
+                copied.memory.symbol(name).filter(|symbol| *symbol < copied.first_name).or_else(|| {
                     let new = copied.names.iter().position(|new| &**new == name)?;
                     Some(copied.first_name + new as u32)
-                }),
+                })
+            }
         }
     }
 

@@ -48,7 +48,10 @@ pub fn find(
     member: &Key<'_>,
 ) -> Result<Option<usize>> {
     let mut ordered = KeyBytes::new();
-    member.encode_allowing_nan(&mut ordered)?;
+    if member.encode(&mut ordered).is_err() {
+        // NaN may be a member, but it equals nothing, not even itself.
+        return member.encode_allowing_nan(&mut ordered).map(|()| None);
+    }
     let symbol = match member {
         Key::Scalar(Scalar::Str(name)) => scope.symbol_of(name),
         _ => None,

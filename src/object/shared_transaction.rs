@@ -112,7 +112,11 @@ impl SharedWrite {
     /// # Errors
     ///
     /// As [`SharedWrite::get`].
-    pub fn next(&self, scan: &mut SharedScan, with_value: bool) -> Result<Option<(Key<'static>, Option<Copied>)>> {
+    pub fn next(
+        &self,
+        scan: &mut SharedScan,
+        with_value: bool,
+    ) -> Result<Option<(Key<'static>, Option<Copied>)>> {
         self.read(|state| {
             let Some((key, value)) = scan.0.next(state.tables())? else { return Ok(None) };
             let entry = EntryRef::new(key, value)?;

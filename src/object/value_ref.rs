@@ -94,7 +94,9 @@ impl<'t> ValueRef<'t> {
             Self::Container(container) => container,
         };
         let items = || {
-            (0..container.len()).map(|index| container.item(index)?.to_value_at(depth + 1)).collect::<Result<_>>()
+            (0..container.len())
+                .map(|index| container.item(index)?.to_value_at(depth + 1))
+                .collect::<Result<_>>()
         };
         let members = || (0..container.len()).map(|index| container.key(index)).collect::<Result<_>>();
         Ok(match container.kind() {

@@ -138,11 +138,7 @@ impl std::fmt::Debug for WriteTransaction {
 }
 
 impl WriteTransaction {
-    pub(crate) fn begin(
-        core: &Arc<Core>,
-        terms: Terms,
-        patience: &mut Patience<'_>,
-    ) -> Result<Self> {
+    pub(crate) fn begin(core: &Arc<Core>, terms: Terms, patience: &mut Patience<'_>) -> Result<Self> {
         let turn = core.take_turn(patience)?;
         let writer = core.store.begin_write(WriteKind::Normal, terms.max_size)?;
         let state = WriteState::new(writer, Arc::clone(&core.memory))?;
@@ -195,7 +191,11 @@ impl WriteTransaction {
     pub fn put_archived<T>(&mut self, key: &Key<'_>, value: &T) -> Result<bool>
     where
         T: for<'a> rkyv::Serialize<
-                rkyv::api::high::HighSerializer<Vec<u8>, rkyv::ser::allocator::ArenaHandle<'a>, rkyv::rancor::BoxedError>,
+                rkyv::api::high::HighSerializer<
+                    Vec<u8>,
+                    rkyv::ser::allocator::ArenaHandle<'a>,
+                    rkyv::rancor::BoxedError,
+                >,
             >,
     {
         let key = EntryKey::new(key)?;
@@ -214,9 +214,7 @@ impl WriteTransaction {
         key.encode(&mut ordered)?;
         let tables = self.state()?.tables();
         match self.state()?.get(&ordered)? {
-            Some(value) => {
-                ValueRef::new(self, open(tables, &Frame::decode(value)?)?).map(Some)
-            }
+            Some(value) => ValueRef::new(self, open(tables, &Frame::decode(value)?)?).map(Some),
             None => Ok(None),
         }
     }

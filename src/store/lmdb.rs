@@ -8,7 +8,7 @@ use std::{
     ptr,
 };
 
-use heed::{EnvFlags, FlagSetMode, Database, Env, MdbError, RoTxn, WithoutTls, types::Bytes};
+use heed::{Database, Env, EnvFlags, FlagSetMode, MdbError, RoTxn, WithoutTls, types::Bytes};
 
 use super::{
     fault::translate,
@@ -270,7 +270,10 @@ impl Store {
     }
 
     /// Claims a slot in the table of readers.
-    #[expect(unsafe_code, reason = "a snapshot keeps both the transaction and the store that it borrows from")]
+    #[expect(
+        unsafe_code,
+        reason = "a snapshot keeps both the transaction and the store that it borrows from"
+    )]
     pub(super) fn begin_read(self: &Arc<Self>) -> Result<Own<RoTxn<'static, WithoutTls>>> {
         let mut is_swept = false;
         for _ in 0..ATTEMPTS {

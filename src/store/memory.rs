@@ -2,10 +2,7 @@
 
 use std::{cell::Cell, collections::BTreeMap, ops::Bound};
 
-use super::{
-    Direction, ReadTables, Table, WriteTables,
-    table::Entry,
-};
+use super::{Direction, ReadTables, Table, WriteTables, table::Entry};
 use crate::error::Result;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;

@@ -30,7 +30,6 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use self::memory::MemoryTables;
-pub use self::{reader_table::Reader, snapshot::Location};
 pub(crate) use self::{
     lmdb::{Store, WriteKind},
     open::StoreOptions,
@@ -38,3 +37,4 @@ pub(crate) use self::{
     table::{Direction, ReadTables, Table, WriteTables},
     writer::Writer,
 };
+pub use self::{reader_table::Reader, snapshot::Location};

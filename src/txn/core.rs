@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    memory::Memory,
-    patience::Patience,
-    read::Pinned,
-    shared_write::SharedWrite,
-    thread::WriterThread,
+    memory::Memory, patience::Patience, read::Pinned, shared_write::SharedWrite, thread::WriterThread,
     write::WriteState,
 };
 use crate::{
@@ -130,7 +126,8 @@ impl Core {
         work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
     ) -> Result<R> {
         let turn = self.take_turn(patience)?;
-        let mut state = WriteState::new(self.store.begin_write(kind, terms.max_size)?, Arc::clone(&self.memory))?;
+        let mut state =
+            WriteState::new(self.store.begin_write(kind, terms.max_size)?, Arc::clone(&self.memory))?;
         let worked = work(&mut state);
         let result = self.end(state, worked, |tables| tables.commit(terms.durability), Writer::abort);
         drop(turn);

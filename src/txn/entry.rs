@@ -87,7 +87,8 @@ pub(crate) fn ordered_of(table_key: &[u8], value: &[u8]) -> Result<KeyBytes> {
     if table_key.len() <= SHORT {
         return Ok(KeyBytes::from_slice(table_key));
     }
-    let form = Frame::decode(value)?.form.ok_or_else(|| Error::corrupted("a long key lacks its whole form"))?;
+    let form =
+        Frame::decode(value)?.form.ok_or_else(|| Error::corrupted("a long key lacks its whole form"))?;
     let mut ordered = KeyBytes::new();
     Key::decode_form(form)?.encode(&mut ordered)?;
     Ok(ordered)

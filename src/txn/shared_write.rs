@@ -39,11 +39,7 @@ impl std::fmt::Debug for SharedWrite {
 
 impl SharedWrite {
     /// Begins a transaction that this thread owns.
-    pub(crate) fn begin(
-        core: &Arc<Core>,
-        terms: Terms,
-        patience: &mut Patience<'_>,
-    ) -> Result<Arc<Self>> {
+    pub(crate) fn begin(core: &Arc<Core>, terms: Terms, patience: &mut Patience<'_>) -> Result<Arc<Self>> {
         let turn = core.take_turn(patience)?;
         let thread = core.writer_thread()?;
         let writer = thread.begin(terms.max_size, patience)?;
@@ -186,7 +182,12 @@ impl SharedWrite {
         let core = turn.core();
         core.clear_active();
         let thread = core.writer_thread()?;
-        let result = core.end(state, Ok(()), |tables| thread.commit(tables, self.terms.durability), |tables| thread.abort(tables));
+        let result = core.end(
+            state,
+            Ok(()),
+            |tables| thread.commit(tables, self.terms.durability),
+            |tables| thread.abort(tables),
+        );
         drop(turn);
         result
     }

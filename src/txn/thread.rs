@@ -97,7 +97,9 @@ fn serve(store: &Arc<Store>, commands: &channel::Receiver<Command>) {
         match command {
             Command::Begin(max_size, reply) => {
                 // Whoever gave up in the meantime gets it back to be aborted, on this thread.
-                if let Err(channel::SendError(Ok(writer))) = reply.send(store.begin_write(WriteKind::Normal, max_size)) {
+                if let Err(channel::SendError(Ok(writer))) =
+                    reply.send(store.begin_write(WriteKind::Normal, max_size))
+                {
                     writer.abort();
                 }
             }

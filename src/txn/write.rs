@@ -354,7 +354,9 @@ impl<T: WriteTables> Placing<'_, T> {
         let plain = |kind, payload| Placed { kind, payload, shared: Vec::new() };
         Ok(match draft.0 {
             DraftKind::Scalar(encoded) => match self.share(&encoded)? {
-                Some(id) => Placed { kind: Kind::Shared, payload: id.to_le_bytes().to_vec(), shared: vec![id] },
+                Some(id) => {
+                    Placed { kind: Kind::Shared, payload: id.to_le_bytes().to_vec(), shared: vec![id] }
+                }
                 None => plain(Kind::Scalar, encoded),
             },
             DraftKind::Record(builder) => {
@@ -401,8 +403,7 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
                     if encoded.len() < SHARED_FROM && !state.memory.seen.lock().again(hash) {
                         return Ok(None);
                     }
-                    let frame =
-                        Frame { kind: Kind::Scalar, form: None, has_shared: false, payload: encoded };
+                    let frame = Frame { kind: Kind::Scalar, form: None, has_shared: false, payload: encoded };
                     state.write(Table::Shared, &id.to_be_bytes(), &frame.encode())?;
                     break;
                 }

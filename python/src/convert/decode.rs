@@ -1,6 +1,6 @@
 //! Stored values on their way out: leaves as Python objects, containers as lazy handles or, if asked, whole.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use oocmap::{Container, ContainerKind, Copied, Node, ReadTransaction, RecordView, Scope, Stored};
 use pyo3::{
@@ -9,6 +9,8 @@ use pyo3::{
     prelude::*,
     types::{PyBool, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyList, PySet, PyString, PyTuple},
 };
+
+use rustc_hash::FxHashMap;
 
 use super::scalar;
 use crate::{
@@ -40,7 +42,11 @@ pub(crate) fn stored<'py>(
 }
 
 /// A value that was copied out of a write transaction.
-pub(crate) fn copied<'py>(py: Python<'py>, origin: &Arc<Origin>, copied: Copied) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn copied<'py>(
+    py: Python<'py>,
+    origin: &Arc<Origin>,
+    copied: Copied,
+) -> PyResult<Bound<'py, PyAny>> {
     match copied {
         Copied::Scalar(encoded) => scalar::decode(py, &encoded),
         Copied::Record(held) => {
@@ -85,7 +91,9 @@ fn leaf<'py>(py: Python<'py>, source: &Source, node: Node<'_>) -> PyResult<Bound
 pub(crate) fn shallow<'py>(py: Python<'py>, handle: &Handle) -> PyResult<Bound<'py, PyAny>> {
     let record = handle.source.held.record().or_raise()?;
     let container = handle.container;
-    let items = || (0..container.len()).map(|index| node(py, &handle.source, record.item(container, index).or_raise()?));
+    let items = || {
+        (0..container.len()).map(|index| node(py, &handle.source, record.item(container, index).or_raise()?))
+    };
     Ok(match container.kind {
         ContainerKind::List => PyList::new(py, items().collect::<PyResult<Vec<_>>>()?)?.into_any(),
         ContainerKind::Tuple => PyTuple::new(py, items().collect::<PyResult<Vec<_>>>()?)?.into_any(),
@@ -105,7 +113,7 @@ pub(crate) fn shallow<'py>(py: Python<'py>, handle: &Handle) -> PyResult<Bound<'
 pub(crate) fn deep<'py>(py: Python<'py>, handle: &Handle) -> PyResult<Bound<'py, PyAny>> {
     let record = handle.source.held.record().or_raise()?;
     let mut decoder =
-        Decoder { py, source: &handle.source, record, made: HashMap::new(), pending: Vec::new() };
+        Decoder { py, source: &handle.source, record, made: FxHashMap::default(), pending: Vec::new() };
     let root = decoder.object(Node::Container(handle.container))?;
     while let Some((container, object)) = decoder.pending.pop() {
         decoder.fill(container, &object)?;
@@ -118,7 +126,7 @@ struct Decoder<'a, 'py> {
     source: &'a Source,
     record: RecordView<'a>,
     /// The objects that exist already, some of them not filled yet.
-    made: HashMap<Container, Bound<'py, PyAny>>,
+    made: FxHashMap<Container, Bound<'py, PyAny>>,
     pending: Vec<(Container, Bound<'py, PyAny>)>,
 }
 
@@ -186,7 +194,10 @@ impl<'py> Decoder<'_, 'py> {
             ContainerKind::FrozenSet => PyFrozenSet::new(self.py, members)?.into_any(),
             ContainerKind::Set => PySet::new(self.py, members)?.into_any(),
             ContainerKind::List | ContainerKind::Dict => {
-                return Err(errors::unsupported(self.py, "a key is a mutable container; the file is damaged"));
+                return Err(errors::unsupported(
+                    self.py,
+                    "a key is a mutable container; the file is damaged",
+                ));
             }
         })
     }

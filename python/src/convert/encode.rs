@@ -1,13 +1,13 @@
 //! Python objects on their way into the map: without recursion, whatever their depth, shape and cycles.
 
-use std::collections::HashMap;
-
 use oocmap::{Block, Draft, Key, KeyBytes, Role, Scalar, ValueBuilder, Word};
 use pyo3::{
     exceptions::PyRuntimeError,
     prelude::*,
     types::{PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple},
 };
+
+use rustc_hash::FxHashMap;
 
 use super::{key, scalar};
 use crate::{errors::OrRaise, lazy};
@@ -21,7 +21,7 @@ pub(crate) fn draft(object: &Bound<'_, PyAny>) -> PyResult<Draft> {
     }
     let mut encoder = Encoder {
         builder: ValueBuilder::new(),
-        known: HashMap::new(),
+        known: FxHashMap::default(),
         pending: Vec::new(),
         handles: Vec::new(),
     };
@@ -53,7 +53,7 @@ enum Kind {
 struct Encoder<'py> {
     builder: ValueBuilder,
     /// The containers that were met, by address; `pending` keeps them alive, so that addresses stay theirs.
-    known: HashMap<(usize, bool), Word>,
+    known: FxHashMap<(usize, bool), Word>,
     pending: Vec<Pending<'py>>,
     handles: Vec<Bound<'py, PyAny>>,
 }

@@ -114,11 +114,13 @@ pub(crate) fn to_python_object<'py>(py: Python<'py>, key: &Key<'_>) -> PyResult<
         Key::Scalar(Scalar::Bytes(bytes)) => Ok(PyBytes::new(py, bytes).into_any()),
         Key::Scalar(scalar) => scalar::to_python_object(py, scalar),
         Key::Tuple(parts) => {
-            let parts: Vec<_> = parts.iter().map(|part| to_python_object(py, part)).collect::<PyResult<_>>()?;
+            let parts: Vec<_> =
+                parts.iter().map(|part| to_python_object(py, part)).collect::<PyResult<_>>()?;
             Ok(PyTuple::new(py, parts)?.into_any())
         }
         Key::FrozenSet(parts) => {
-            let parts: Vec<_> = parts.iter().map(|part| to_python_object(py, part)).collect::<PyResult<_>>()?;
+            let parts: Vec<_> =
+                parts.iter().map(|part| to_python_object(py, part)).collect::<PyResult<_>>()?;
             Ok(PyFrozenSet::new(py, parts)?.into_any())
         }
     }

@@ -7,9 +7,7 @@ use pyo3::{
     intern,
     prelude::*,
     sync::PyOnceLock,
-    types::{
-        PyBool, PyBytes, PyComplex, PyEllipsis, PyFloat, PyInt, PyRange, PySlice, PyString, PyType,
-    },
+    types::{PyBool, PyBytes, PyComplex, PyEllipsis, PyFloat, PyInt, PyRange, PySlice, PyString, PyType},
 };
 
 use super::{integer, temporal};
@@ -143,10 +141,13 @@ fn parts(object: &Bound<'_, PyAny>) -> PyResult<Option<Box<[Scalar<'static>; 3]>
 /// The exception for an object that has no native form.
 pub(crate) fn unsupported(object: &Bound<'_, PyAny>, role: &str) -> PyErr {
     let kind = object.get_type();
-    let name = kind.fully_qualified_name().map_or_else(|_| "an unnamed class".into(), |name| name.to_string());
+    let name =
+        kind.fully_qualified_name().map_or_else(|_| "an unnamed class".into(), |name| name.to_string());
     errors::unsupported(
         object.py(),
-        format!("{name} can't be stored as {role}; convert it to a builtin type, such as a str, a tuple or a dict"),
+        format!(
+            "{name} can't be stored as {role}; convert it to a builtin type, such as a str, a tuple or a dict"
+        ),
     )
 }
 
@@ -161,16 +162,13 @@ pub(crate) fn to_python_object<'py>(py: Python<'py>, scalar: &Scalar<'_>) -> PyR
         Scalar::Float(value) => PyFloat::new(py, *value).into_any(),
         Scalar::Complex { re, im } => PyComplex::from_doubles(py, *re, *im).into_any(),
         Scalar::Str(text) => PyString::new(py, text).into_any(),
-        Scalar::SurrogateStr(bytes) => PyBytes::new(py, bytes)
-            .call_method1(intern!(py, "decode"), ("utf-8", "surrogatepass"))?,
+        Scalar::SurrogateStr(bytes) => {
+            PyBytes::new(py, bytes).call_method1(intern!(py, "decode"), ("utf-8", "surrogatepass"))?
+        }
         Scalar::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
         Scalar::Decimal(text) => class(py, &DECIMAL, "decimal", "Decimal")?.call1((text.as_ref(),))?,
-        Scalar::Fraction { numerator, denominator } => {
-            class(py, &FRACTION, "fractions", "Fraction")?.call1((
-                integer::from_bytes(py, numerator)?,
-                integer::from_bytes(py, denominator)?,
-            ))?
-        }
+        Scalar::Fraction { numerator, denominator } => class(py, &FRACTION, "fractions", "Fraction")?
+            .call1((integer::from_bytes(py, numerator)?, integer::from_bytes(py, denominator)?))?,
         Scalar::Uuid(bytes) => {
             let arguments = pyo3::types::PyDict::new(py);
             arguments.set_item(intern!(py, "bytes"), PyBytes::new(py, bytes))?;
@@ -178,9 +176,11 @@ pub(crate) fn to_python_object<'py>(py: Python<'py>, scalar: &Scalar<'_>) -> PyR
         }
         Scalar::Range(parts) => py.get_type::<PyRange>().call1(part_objects(py, parts)?)?,
         Scalar::Slice(parts) => py.get_type::<PySlice>().call1(part_objects(py, parts)?)?,
-        Scalar::Date(_) | Scalar::Time { .. } | Scalar::DateTime { .. } | Scalar::TimeDelta { .. } | Scalar::Zone(_) => {
-            temporal::to_python_object(py, scalar)?
-        }
+        Scalar::Date(_)
+        | Scalar::Time { .. }
+        | Scalar::DateTime { .. }
+        | Scalar::TimeDelta { .. }
+        | Scalar::Zone(_) => temporal::to_python_object(py, scalar)?,
     })
 }
 

@@ -117,9 +117,7 @@ fn microseconds(delta: &Bound<'_, PyAny>) -> PyResult<i64> {
 /// A leaf of this module as the Python object that it was; other leaves are `None`.
 pub(crate) fn to_python_object<'py>(py: Python<'py>, scalar: &Scalar<'_>) -> PyResult<Bound<'py, PyAny>> {
     Ok(match scalar {
-        Scalar::Date(date) => {
-            PyDate::new(py, i32::from(date.year), date.month, date.day)?.into_any()
-        }
+        Scalar::Date(date) => PyDate::new(py, i32::from(date.year), date.month, date.day)?.into_any(),
         Scalar::Time { time, zone } => {
             let zone = zone.as_ref().map(|zone| zone_object(py, zone)).transpose()?;
             PyTime::new_with_fold(

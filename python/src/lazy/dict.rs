@@ -182,7 +182,9 @@ impl LazyDict {
 /// The plain dict of something that can be merged with one.
 fn plain<'py>(other: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     match super::of(other) {
-        Some(handle) if handle.container.kind == ContainerKind::Dict => handle.eager(other.py(), false).map(Some),
+        Some(handle) if handle.container.kind == ContainerKind::Dict => {
+            handle.eager(other.py(), false).map(Some)
+        }
         _ => Ok(other.is_instance_of::<PyDict>().then(|| other.clone())),
     }
 }

@@ -50,7 +50,10 @@ impl LazyList {
     /// ------
     /// ValueError
     ///     When there is none between ``start`` and ``stop``.
-    #[pyo3(signature = (value, start=0, stop=isize::MAX, /))]
+    #[pyo3(
+        signature = (value, start=0, stop=isize::MAX, /),
+        text_signature = "($self, value, start=0, stop=9223372036854775807, /)"
+    )]
     fn index(&self, py: Python<'_>, value: &Bound<'_, PyAny>, start: isize, stop: isize) -> PyResult<usize> {
         sequence::index_of(py, &self.0, value, Some(start), Some(stop), "list")
     }

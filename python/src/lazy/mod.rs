@@ -7,9 +7,11 @@ pub(crate) mod sequence;
 pub(crate) mod set;
 pub(crate) mod tuple;
 
+use std::cell::Cell;
+
 use oocmap::{Container, ContainerKind, Node};
 use pyo3::{
-    exceptions::{PyIndexError, PyTypeError},
+    exceptions::{PyIndexError, PyRecursionError, PyTypeError},
     prelude::*,
     types::{PyBytes, PyMemoryView},
 };
@@ -58,17 +60,45 @@ impl Handle {
     }
 
     /// A read-only view of stored bytes.
-    pub(crate) fn view<'py>(&self, py: Python<'py>, value: bool, index: usize) -> PyResult<Bound<'py, PyMemoryView>> {
+    pub(crate) fn view<'py>(
+        &self,
+        py: Python<'py>,
+        value: bool,
+        index: usize,
+    ) -> PyResult<Bound<'py, PyMemoryView>> {
         let record = self.source.held.record().or_raise()?;
-        let node = if value { record.value(self.container, index) } else { record.item(self.container, index) };
+        let node =
+            if value { record.value(self.container, index) } else { record.item(self.container, index) };
         let encoded = match node.or_raise()? {
             Node::Scalar(encoded) => encoded,
             Node::Shared(id) => oocmap::Scope::shared(&*self.source.held, id).or_raise()?,
             _ => return Err(not_viewable()),
         };
-        let lender = self.source.held.reader().map(|read| Lender { read, borrows: self.source.origin.borrows.clone() });
+        let lender = self
+            .source
+            .held
+            .reader()
+            .map(|read| Lender { read, borrows: self.source.origin.borrows.clone() });
         buffer::view(py, lender, encoded)
     }
+}
+
+/// The hash of an immutable container, which is that of its twin.
+///
+/// Python's own hash of nested tuples recurses without a limit; ours has one.
+pub(crate) fn hash(py: Python<'_>, handle: &Handle) -> PyResult<isize> {
+    const DEPTH: u32 = 500;
+    thread_local!(static DEPTH_NOW: Cell<u32> = const { Cell::new(0) });
+    let depth = DEPTH_NOW.get();
+    if depth >= DEPTH {
+        return Err(PyRecursionError::new_err(format!(
+            "tuples that nest more than {DEPTH} levels deep have no hash"
+        )));
+    }
+    DEPTH_NOW.set(depth + 1);
+    let hash = handle.eager(py, false).and_then(|plain| plain.hash());
+    DEPTH_NOW.set(depth);
+    hash
 }
 
 /// The exception for a view of something that is not bytes.

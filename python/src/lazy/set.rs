@@ -207,6 +207,6 @@ set_methods!(LazySet, PySet, {
 
 set_methods!(LazyFrozenSet, PyFrozenSet, {
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.0.eager(py, false)?.hash()
+        super::hash(py, &self.0)
     }
 });

@@ -28,7 +28,9 @@ impl LazyTuple {
     fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match sequence::index(index, self.0.len(), "tuple")? {
             Index::At(index) => self.0.item(py, index),
-            Index::Slice(indices) => Ok(PyTuple::new(py, sequence::slice(py, &self.0, &indices)?)?.into_any()),
+            Index::Slice(indices) => {
+                Ok(PyTuple::new(py, sequence::slice(py, &self.0, &indices)?)?.into_any())
+            }
         }
     }
 
@@ -50,7 +52,10 @@ impl LazyTuple {
     /// ------
     /// ValueError
     ///     When there is none between ``start`` and ``stop``.
-    #[pyo3(signature = (value, start=0, stop=isize::MAX, /))]
+    #[pyo3(
+        signature = (value, start=0, stop=isize::MAX, /),
+        text_signature = "($self, value, start=0, stop=9223372036854775807, /)"
+    )]
     fn index(&self, py: Python<'_>, value: &Bound<'_, PyAny>, start: isize, stop: isize) -> PyResult<usize> {
         sequence::index_of(py, &self.0, value, Some(start), Some(stop), "tuple")
     }
@@ -74,7 +79,7 @@ impl LazyTuple {
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.0.eager(py, false)?.hash()
+        super::hash(py, &self.0)
     }
 
     fn __add__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

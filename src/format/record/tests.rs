@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use num_bigint::BigUint;
 use proptest::{collection::vec, prelude::*};
+use rkyv::{Archive, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 use crate::{
@@ -129,11 +130,24 @@ fn the_bytes_of_a_record() {
         }
     }
     assert_eq!(tags, (0..13).collect::<HashSet<u8>>(), "every kind of word is there");
-    assert_eq!(format!("{:x}", BigUint::from_bytes_be(&bytes)), GOLDEN);
+    let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    // Slots, words, heap, then the record itself, as `docs/file-format.md` has them.
+    assert_eq!(
+        hex,
+        "01001200170019000a000c00000020003000310002006300e40035010702e80009011b000100210001004100020006008\
+         4022c003a000100a4010000808080808040000000000000f83f047465787406096279746573056f7468657200776655\
+         44332211046e616d650100000000000000008effffff040000008effffff1a000000baffffff2d000000"
+    );
 }
 
-/// Words, slots and the heap, as `docs/file-format.md` has them; to change it is to change the file format.
-const GOLDEN: &str = "";
+#[test]
+fn the_bytes_of_a_record_that_takes_wide_words() {
+    let filler = Value::Scalar(Scalar::Bytes(vec![7; 70_000].into()));
+    let value = Value::Tuple(vec![filler, every_word()]);
+    let mut places = Places { symbols_from: "s", ..Places::default() };
+    let (bytes, _) = archive(value.draft().unwrap(), &mut places);
+    assert_eq!((bytes.len(), xxh3_64(&bytes)), (70_368, 0x3199_3351_c001_78f1));
+}
 
 fn leaf() -> impl Strategy<Value = Scalar<'static>> {
     prop_oneof![
@@ -254,12 +268,6 @@ proptest! {
         if let Ok(record) = RecordView::access(&bytes) {
             let _ = walk(record, 10_000);
             let _ = record.shared();
-            if let Ok(value) = ValueRef::new(&places, Stored::Record(record, &bytes)) {
-                // Damage may make containers contain each other, which has no end but the limit of depth.
-                if !matches!(value, ValueRef::Container(_)) {
-                    let _ = value.to_value();
-                }
-            }
         }
     }
 }
@@ -268,11 +276,12 @@ proptest! {
 fn members(count: usize) -> Vec<Key<'static>> {
     (0..count)
         .map(|number| {
-            let n = number as i64;
+            let small = i32::try_from(number).unwrap();
+            let n = i64::from(small);
             match number % 7 {
                 0 => text(&format!("key {n}")),
                 1 => int(n),
-                2 => float(n as f64 + 0.5),
+                2 => float(f64::from(small) + 0.5),
                 3 => Key::Tuple(vec![int(n), text("part")]),
                 4 => Key::FrozenSet(vec![text("member"), int(n)]),
                 5 => Key::Scalar(Scalar::Bytes(n.to_le_bytes().to_vec().into())),
@@ -286,10 +295,11 @@ fn members(count: usize) -> Vec<Key<'static>> {
 fn equals(key: &Key<'static>) -> Vec<Key<'static>> {
     let mut equals = vec![key.clone()];
     match key {
-        Key::Scalar(Scalar::Int(value)) => equals.push(float(*value as f64)),
+        Key::Scalar(Scalar::Int(value)) => equals.push(float(f64::from(i32::try_from(*value).unwrap()))),
         Key::Tuple(parts) => {
             let Key::Scalar(Scalar::Int(value)) = parts[0] else { panic!("as `members` makes them") };
-            equals.push(Key::Tuple(vec![float(value as f64), parts[1].clone()]));
+            let value = f64::from(i32::try_from(value).unwrap());
+            equals.push(Key::Tuple(vec![float(value), parts[1].clone()]));
         }
         Key::FrozenSet(parts) => equals.push(Key::FrozenSet(parts.iter().rev().cloned().collect())),
         Key::Scalar(_) => {}
@@ -317,7 +327,11 @@ fn each_member_is_found_where_it_stands_and_nothing_else_is() {
                     }
                 }
                 for member in &absent {
-                    assert_eq!(find(&places, record, container, member).unwrap(), None, "{member:?} of {len}");
+                    assert_eq!(
+                        find(&places, record, container, member).unwrap(),
+                        None,
+                        "{member:?} of {len}"
+                    );
                 }
             }
         }
@@ -349,7 +363,8 @@ fn a_nan_is_kept_bit_for_bit_but_never_found() {
         let value = Value::Set(all.clone());
         let (bytes, _) = archive(value.draft().unwrap(), &mut Places::default());
         let record = RecordView::access(&bytes).unwrap();
-        let back = ValueRef::new(&Places::default(), Stored::Record(record, &bytes)).unwrap().to_value().unwrap();
+        let back =
+            ValueRef::new(&Places::default(), Stored::Record(record, &bytes)).unwrap().to_value().unwrap();
         assert_eq!(back, value);
         for member in &all[..2] {
             assert_eq!(find(&Places::default(), record, root(record), member).unwrap(), None, "{member:?}");
@@ -409,7 +424,9 @@ fn what_contains_itself_is_stored_once() {
 fn short_names_of_small_dicts_may_be_symbols_and_nothing_else() {
     let every = || Places { symbols_from: "k", ..Places::default() };
     let dict = |len: usize, name: &str| {
-        Value::Dict((0..len).map(|number| (text(&format!("{name}{number}")), Value::from("kvalue"))).collect())
+        Value::Dict(
+            (0..len).map(|number| (text(&format!("{name}{number}")), Value::from("kvalue"))).collect(),
+        )
     };
     for (value, symbols) in [
         (dict(64, "k"), 64),
@@ -461,4 +478,92 @@ fn a_text_that_comes_again_takes_no_more_room() {
     let first = builder.str(text, Role::Value).unwrap();
     assert_eq!(builder.str(text, Role::Member).unwrap(), first);
     drop(builder.finish(word));
+}
+
+/// A user's own types, with all that rkyv points with.
+#[derive(Debug, Archive, Serialize)]
+struct Person {
+    name: String,
+    nicknames: Vec<String>,
+    born: Option<Box<i64>>,
+    shape: Shape,
+}
+
+#[derive(Debug, Archive, Serialize)]
+enum Shape {
+    Round(f64),
+    Named { flag: bool, letter: char, parts: Vec<(u8, String)> },
+}
+
+fn person() -> impl Strategy<Value = Person> {
+    let shape = prop_oneof![
+        any::<f64>().prop_map(Shape::Round),
+        (any::<bool>(), any::<char>(), vec((any::<u8>(), ".{0,20}"), 0..5))
+            .prop_map(|(flag, letter, parts)| Shape::Named { flag, letter, parts }),
+    ];
+    (".{0,30}", vec(".{0,12}", 0..6), prop::option::of(any::<i64>()), shape).prop_map(
+        |(name, nicknames, born, shape)| Person { name, nicknames, born: born.map(Box::new), shape },
+    )
+}
+
+/// Reads everything; what is no valid text, truth value or character would be undefined behaviour here.
+fn read_all(person: &ArchivedPerson) -> usize {
+    let nicknames: usize = person.nicknames.iter().map(|name| name.chars().count()).sum();
+    let born = person.born.as_ref().map_or(0, |born| born.to_native().count_ones() as usize);
+    let shape = match &person.shape {
+        ArchivedShape::Round(radius) => usize::from(radius.to_native().is_nan()),
+        ArchivedShape::Named { flag, letter, parts } => {
+            let parts: usize = parts.iter().map(|part| usize::from(part.0) + part.1.chars().count()).sum();
+            usize::from(*flag) + letter.to_native().len_utf8() + parts
+        }
+    };
+    person.name.chars().count() + nicknames + born + shape
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn a_damaged_archive_is_refused_or_another_valid_one(
+        person in person(),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let bytes = rkyv::api::high::to_bytes_in::<_, rancor::BoxedError>(&person, Vec::new()).unwrap();
+        let read = access::<ArchivedPerson>(&bytes).unwrap();
+        prop_assert_eq!(read.name.as_str(), &person.name);
+        let mut damaged = bytes.clone();
+        for (at, byte) in damage {
+            let at = at.index(damaged.len());
+            damaged[at] = byte;
+        }
+        if let Some(cut) = cut {
+            damaged.truncate(cut.index(bytes.len() + 1));
+        }
+        match access::<ArchivedPerson>(&damaged) {
+            Ok(person) => drop(read_all(person)),
+            Err(error) => prop_assert!(matches!(error, Error::Corrupted(_))),
+        }
+        // The type may be another one altogether.
+        let _ = access::<ArchivedRecord>(&damaged).map(|record| record.words.len());
+    }
+}
+
+/// As deep as one likes.
+#[derive(Archive, Serialize)]
+#[rkyv(
+    serialize_bounds(__S: rkyv::ser::Writer, __S::Error: rancor::Source),
+    bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rancor::Source))
+)]
+struct Chain(#[rkyv(omit_bounds)] Option<Box<Chain>>);
+
+#[test]
+fn an_archive_is_validated_as_deep_as_the_stack_bears() {
+    for (depth, valid) in
+        [(10, true), (ARCHIVE_DEPTH - 10, true), (ARCHIVE_DEPTH + 10, false), (10_000, false)]
+    {
+        let chain = (0..depth).fold(Chain(None), |inner, _| Chain(Some(Box::new(inner))));
+        let bytes = rkyv::api::high::to_bytes_in::<_, rancor::BoxedError>(&chain, Vec::new()).unwrap();
+        assert_eq!(access::<ArchivedChain>(&bytes).is_ok(), valid, "{depth} deep");
+    }
 }

@@ -9,6 +9,7 @@ use crate::{
     Key, Scalar, Value,
     format::header::{HEADER_KEY, Header},
     store::MemoryTables,
+    sync::Arc,
     txn::{entry::EntryKey, write::WriteState},
 };
 
@@ -81,7 +82,7 @@ proptest! {
         changes in changes(),
     ) {
         let tables = MemoryTables::new(HEADER_KEY, &Header::new([0; 16]).encode());
-        let mut state = State::new(tables, Default::default()).unwrap();
+        let mut state = State::new(tables, Arc::default()).unwrap();
         let mut model = BTreeSet::new();
         for number in present {
             put(&mut state, number);

@@ -219,9 +219,9 @@ fn check(state: &State, model: &Model) {
         assert_eq!(count(&state.tables, *id) + change, places, "shared value {id}");
     }
 
-    let names: Vec<&[u8]> = state.tables.rows(Table::Symbols).values().map(Vec::as_slice).collect();
-    assert_eq!(names.len(), state.header.symbols as usize);
-    for (symbol, name) in (0_u32..).zip(names) {
+    let symbols: Vec<&[u8]> = state.tables.rows(Table::Symbols).values().map(Vec::as_slice).collect();
+    assert_eq!(symbols.len(), state.header.symbols as usize);
+    for (symbol, name) in (0_u32..).zip(symbols) {
         assert_eq!(state.tables.rows(Table::Symbols).get(symbol.to_be_bytes().as_slice()).unwrap(), name);
         assert_eq!(state.known_symbol(std::str::from_utf8(name).unwrap()), Some(symbol));
     }
@@ -329,7 +329,9 @@ fn a_nested_value_costs_one_put_and_a_field_of_it_one_get() {
     for seed in 0..4 {
         let before = state.tables.clone();
         // The names of the dicts become symbols when they come again, which the first dict sees to already.
-        state.put(&EntryKey::new(&Key::Scalar(Scalar::Int(seed))).unwrap(), nested(seed).draft().unwrap()).unwrap();
+        state
+            .put(&EntryKey::new(&Key::Scalar(Scalar::Int(seed))).unwrap(), nested(seed).draft().unwrap())
+            .unwrap();
         assert_eq!(state.tables.puts(Table::Entries) - before.puts(Table::Entries), 1);
         assert_eq!(state.tables.gets(Table::Entries), before.gets(Table::Entries));
         let symbols = if seed == 0 { 2 } else { 0 };

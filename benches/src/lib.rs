@@ -1,1 +1,0 @@
-//! Workloads that are the same for every engine.
