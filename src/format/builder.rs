@@ -17,7 +17,7 @@ const SYMBOL_LENGTH: usize = 64;
 /// Dicts with more keys than this are data rather than documents; their keys are never symbols.
 const SYMBOL_DICT: u32 = 64;
 /// Immutable values from this size on, in bytes, are candidates for the shared table.
-const LONG: usize = 128;
+pub(crate) const LONG: usize = 128;
 /// The archives of records of up to so many words, and of a heap of up to so many bytes, may have words of 16 bits.
 const NARROW_WORDS: usize = 1 << 12;
 /// How many recent texts a builder remembers to store repeated ones once; a power of two.
@@ -389,15 +389,17 @@ impl ValueBuilder {
         if self.recent.is_empty() {
             self.recent.resize(RECENT, (0, 0));
         }
-        let hash = xxh3_64(bytes) ^ tag as u64;
-        let known = self.recent[hash as usize % RECENT];
+        // Never zero, as the places are where nothing was stored yet.
+        let hash = (xxh3_64(bytes) ^ tag as u64) | 1;
+        let place = (hash >> 1) as usize % RECENT;
+        let known = self.recent[place];
         if known.0 == hash && sized_at(&self.heap, known.1 as usize)? == bytes {
             return Ok(Word::new(tag, known.1));
         }
         let at = self.heap_end(bytes.len() + 5)?;
         varint::put(&mut self.heap, bytes.len() as u64);
         self.heap.extend_from_slice(bytes);
-        self.recent[hash as usize % RECENT] = (hash, at);
+        self.recent[place] = (hash, at);
         Ok(Word::new(tag, at))
     }
 

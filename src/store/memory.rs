@@ -86,6 +86,14 @@ impl WriteTables for MemoryTables {
         Ok(None)
     }
 
+    fn append(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<bool> {
+        if self.rows(table).keys().next_back().is_some_and(|last| last.as_slice() >= key) {
+            return Ok(false);
+        }
+        self.put(table, key, value)?;
+        Ok(true)
+    }
+
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
         Ok(self.tables[table.place()].remove(key).is_some())
     }

@@ -110,6 +110,15 @@ pub(crate) trait WriteTables: ReadTables {
     /// [`Table::Header`], [`Error::Transaction`] after an earlier error, [`Error::Corrupted`].
     fn put_new(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>>;
 
+    /// Stores an entry whose key sorts behind all others, which fills the pages to the brim; answers `false`, and
+    /// stores nothing, when the key doesn't.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MapFull`], [`Error::TooLarge`], [`Error::InvalidKey`] for the name of a table in
+    /// [`Table::Header`], [`Error::Transaction`] after an earlier error, [`Error::Corrupted`].
+    fn append(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<bool>;
+
     /// Deletes an entry and says whether there was one.
     ///
     /// # Errors

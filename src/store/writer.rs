@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Bound, ptr};
 
-use heed::{Database, Env, MdbError, RwTxn, WithoutTls, types::Bytes};
+use heed::{Database, Env, MdbError, PutFlags, RwTxn, WithoutTls, types::Bytes};
 
 use super::{
     fault::name_full_disk,
@@ -215,6 +215,15 @@ impl WriteTables for Writer {
             // heed gives the bytes the lifetime of the key, and they only last until the next change: copy
             // them at once.
             Ok(existing) => Ok(existing.map(<[u8]>::to_vec)),
+            Err(error) => Err(self.write_fault(error)),
+        }
+    }
+
+    fn append(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<bool> {
+        check_entry(table, key, value)?;
+        match self.table(table).put_with_flags(&mut self.txn, PutFlags::APPEND, key, value) {
+            Ok(()) => Ok(true),
+            Err(heed::Error::Mdb(MdbError::KeyExist)) => Ok(false),
             Err(error) => Err(self.write_fault(error)),
         }
     }

@@ -3,30 +3,28 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Bound};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    entry::{self, EntryKey, Place},
+    entry::{self, EntryKey, Place, TableKey},
     memory::{Memory, SYMBOLS},
 };
 use crate::{
     error::{Error, Result},
     format::{
-        builder::{Draft, DraftKind, Placement},
+        builder::{Draft, DraftKind, LONG, Placement},
         frame::{Frame, Kind},
         header::{HEADER_KEY, Header},
         record::RecordView,
     },
-    store::{ReadTables, Table, WriteTables},
+    store::{Direction, ReadTables, Table, WriteTables},
     sync::Arc,
 };
 
 /// Values from this size on, in bytes, always go to the shared table, so that what holds them stays small.
 const SHARED_FROM: usize = 64 * 1024;
-/// Shorter ones stay where they are even when they repeat.
-const LONG: usize = 128;
 
 /// How to take one change back.
 enum Undo {
@@ -40,6 +38,7 @@ enum Undo {
 pub(crate) struct Savepoint {
     undo: usize,
     symbols: u32,
+    changed: bool,
 }
 
 /// A write transaction over any tables.
@@ -58,6 +57,8 @@ pub(crate) struct WriteState<T> {
     savepoints: usize,
     /// Changes of the number of entries, so that iterators notice.
     resized: u64,
+    /// A key that no entry sorts behind, once it was looked up; it may be gone by now.
+    last: Option<TableKey>,
 }
 
 impl<T: WriteTables> WriteState<T> {
@@ -77,6 +78,7 @@ impl<T: WriteTables> WriteState<T> {
             undo: Vec::new(),
             savepoints: 0,
             resized: 0,
+            last: None,
         })
     }
 
@@ -129,7 +131,10 @@ impl<T: WriteTables> WriteState<T> {
     }
 
     fn put_frame(&mut self, key: &EntryKey, frame: Frame<'_>) -> Result<bool> {
-        // Short keys that are new, by far the most frequent case, take a single step.
+        if self.append(key, &frame)? {
+            return Ok(true);
+        }
+        // Other short keys that are new, by far the most frequent case, take a single step.
         if self.savepoints == 0 && key.is_short() {
             self.changed = true;
             let Some(old) = self.tables.put_new(Table::Entries, key.ordered(), &frame.encode())? else {
@@ -142,6 +147,9 @@ impl<T: WriteTables> WriteState<T> {
         match entry::place(&self.tables, key.ordered())? {
             Place::Free(table_key) => {
                 self.write(Table::Entries, &table_key, &frame.encode())?;
+                if self.last.as_ref().is_some_and(|last| *last < table_key) {
+                    self.last = Some(table_key);
+                }
                 self.resized += 1;
                 Ok(true)
             }
@@ -151,6 +159,29 @@ impl<T: WriteTables> WriteState<T> {
                 Ok(false)
             }
         }
+    }
+
+    /// Stores an entry behind all others, when that is its place: keys that come in order fill their pages that way.
+    fn append(&mut self, key: &EntryKey, frame: &Frame<'_>) -> Result<bool> {
+        if !key.is_short() {
+            return Ok(false);
+        }
+        if self.last.is_none() {
+            let last = self.tables.seek(Table::Entries, Bound::Unbounded, Direction::Backward)?;
+            self.last = last.map(|(last, _)| TableKey::from_slice(last));
+        }
+        if self.last.as_ref().is_some_and(|last| last.as_slice() >= key.ordered())
+            || !self.tables.append(Table::Entries, key.ordered(), &frame.encode())?
+        {
+            return Ok(false);
+        }
+        if self.savepoints > 0 {
+            self.undo.push(Undo::Delete(Table::Entries, key.ordered().to_vec()));
+        }
+        self.changed = true;
+        self.resized += 1;
+        self.last = Some(TableKey::from_slice(key.ordered()));
+        Ok(true)
     }
 
     /// Deletes an entry; answers whether it was there.
@@ -174,12 +205,13 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Deletes all entries.
     pub(crate) fn clear(&mut self) -> Result<()> {
+        if self.len()? == 0 {
+            return Ok(());
+        }
         if self.savepoints > 0 {
-            while let Some((key, _)) = self.tables.seek(
-                Table::Entries,
-                std::ops::Bound::Unbounded,
-                crate::store::Direction::Forward,
-            )? {
+            while let Some((key, _)) =
+                self.tables.seek(Table::Entries, Bound::Unbounded, Direction::Forward)?
+            {
                 let key = key.to_vec();
                 let old = self.stored(&key)?.to_vec();
                 self.release(&Frame::decode(&old)?)?;
@@ -191,6 +223,7 @@ impl<T: WriteTables> WriteState<T> {
             // Only entries name shared values, so none is left that anything names.
             self.tables.clear(Table::Shared)?;
             self.claims.clear();
+            self.last = None;
         }
         self.resized += 1;
         Ok(())
@@ -199,7 +232,7 @@ impl<T: WriteTables> WriteState<T> {
     /// Remembers the present state; every savepoint has to be released or rolled back to, the last one first.
     pub(crate) fn savepoint(&mut self) -> Savepoint {
         self.savepoints += 1;
-        Savepoint { undo: self.undo.len(), symbols: self.header.symbols }
+        Savepoint { undo: self.undo.len(), symbols: self.header.symbols, changed: self.changed }
     }
 
     /// Keeps what happened since.
@@ -229,6 +262,7 @@ impl<T: WriteTables> WriteState<T> {
         }
         Arc::make_mut(&mut self.names).truncate(kept);
         self.header.symbols = savepoint.symbols;
+        self.changed = savepoint.changed;
         self.resized += 1;
         Ok(())
     }
