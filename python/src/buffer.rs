@@ -42,7 +42,7 @@ impl PageBuffer {
         }
         let this = slf.get();
         let bytes = this.lender.read.at(this.location).or_raise()?;
-        let (pointer, length) = (bytes.as_ptr().cast_mut().cast::<c_void>(), bytes.len() as ffi::Py_ssize_t);
+        let (pointer, length) = (bytes.as_ptr().cast_mut().cast::<c_void>(), bytes.len().cast_signed());
         // SAFETY: the view is not null, and filled with bytes that stay mapped for as long as the object that it takes
         // a reference to: that keeps the read transaction, which keeps the version pinned and the file mapped.
         let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), pointer, length, 1, flags) };

@@ -1,5 +1,13 @@
 //! The Python classes of oocmap: a thin skin over the engine.
 
+#![deny(unsafe_code)]
+#![expect(clippy::doc_markdown, reason = "docs of Python items are Python docstrings, in NumPy's style")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 says how the methods of a class take their arguments"
+)]
+
+mod access;
 mod buffer;
 mod convert;
 mod errors;

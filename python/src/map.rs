@@ -10,8 +10,9 @@ use pyo3::{
 };
 
 use crate::{
+    access::{Access, Opened},
     errors::OrRaise,
-    mapping::{Access, Mapping, Opened},
+    mapping::Mapping,
     names::Origin,
     pending::seconds,
 };
@@ -93,10 +94,10 @@ impl OOCMap {
     /// Close the handle; what was read from it stays good, and other handles to the map stay open.
     ///
     /// A transaction of this thread that is still open is rolled back.
-    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn close(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        let Some(access) = slf.as_super().get().opened() else { return Ok(()) };
-        let Some(environment) = access.opened().close() else { return Ok(()) };
+        let Some(access) = slf.as_super().get().opened() else { return };
+        let Some(environment) = access.opened().close() else { return };
         py.detach(move || {
             if let Some(transaction) = environment.participating() {
                 // It may have ended a moment ago, which is as good.
@@ -105,7 +106,6 @@ impl OOCMap {
             environment.release();
             drop(environment);
         });
-        Ok(())
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
@@ -119,9 +119,9 @@ impl OOCMap {
         exc_type: &Bound<'_, PyAny>,
         exc_value: &Bound<'_, PyAny>,
         traceback: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    ) {
         let _ = (exc_type, exc_value, traceback);
-        Self::close(slf)
+        Self::close(slf);
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -1,15 +1,8 @@
 //! What maps, transactions and snapshots have in common: they are mappings.
 
-use std::{
-    ops::Bound as Limit,
-    path::PathBuf,
-    sync::{Arc, OnceLock, PoisonError, RwLock},
-};
+use std::{ops::Bound as Limit, sync::OnceLock};
 
-use oocmap::{
-    Copied, Draft, EntryKey, Environment, Key, Options, ReadTransaction, SharedScan, SharedWrite, Span,
-    WriteScope,
-};
+use oocmap::{Copied, Draft, EntryKey, Environment, Key, Span};
 use pyo3::{
     exceptions::{PyKeyError, PyTypeError},
     intern,
@@ -18,292 +11,17 @@ use pyo3::{
 };
 
 use crate::{
+    access::{Access, Part, Reader},
     buffer::{self, Lender},
     convert::{decode, encode, key},
     errors::{self, OrRaise},
-    iterators::{MapIterator, Part as Give, Walk},
-    lazy::{self, sequence::same_or_equal},
-    names::Origin,
+    iterators::{MapIterator, Part as Give},
+    lazy,
     pending::{seconds, waiting},
     snapshot::Snapshot,
     transaction::Transaction,
     views::{ItemsView, KeysView, MapRange, ValuesView, Viewed},
 };
-
-/// A map that is open, shared by its handle and by all that came from it.
-pub(crate) struct Opened {
-    environment: RwLock<Option<Environment>>,
-    pub(crate) options: Options,
-    pub(crate) path: PathBuf,
-}
-
-impl Opened {
-    pub(crate) fn new(environment: Environment) -> Self {
-        let (options, path) = (environment.options().clone(), environment.path());
-        Self { environment: RwLock::new(Some(environment)), options, path }
-    }
-
-    /// Does something with the environment; raises when the map is closed.
-    #[inline]
-    fn with<R>(&self, work: impl FnOnce(&Environment) -> oocmap::Result<R>) -> PyResult<R> {
-        match &*self.environment.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(environment) => work(environment).or_raise(),
-            None => Err(errors::to_python(oocmap::Error::Closed)),
-        }
-    }
-
-    /// The environment; raises when the map is closed.
-    pub(crate) fn environment(&self) -> PyResult<Environment> {
-        self.with(|environment| Ok(environment.clone()))
-    }
-
-    /// Closes the handle; answers the environment when it was open.
-    pub(crate) fn close(&self) -> Option<Environment> {
-        self.environment.write().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// A version that a snapshot keeps until it is closed.
-pub(crate) struct Kept(RwLock<Option<ReadTransaction>>);
-
-impl Kept {
-    pub(crate) fn new(read: ReadTransaction) -> Self {
-        Self(RwLock::new(Some(read)))
-    }
-
-    #[inline]
-    pub(crate) fn read(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(read) => Ok(read.clone()),
-            None => Err(errors::closed(py, "the snapshot is closed; take another one")),
-        }
-    }
-
-    pub(crate) fn close(&self) {
-        let read = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
-        drop(read);
-    }
-}
-
-/// What a mapping is a view of.
-#[derive(Clone)]
-pub(crate) enum Access {
-    /// The newest committed version, or this thread's transaction while it has one.
-    Live { opened: Arc<Opened>, origin: Arc<Origin> },
-    /// One transaction.
-    Write { opened: Arc<Opened>, origin: Arc<Origin>, transaction: Arc<SharedWrite>, nested: Option<u64> },
-    /// One version.
-    Version { opened: Arc<Opened>, origin: Arc<Origin>, kept: Arc<Kept> },
-}
-
-/// Where a mapping reads right now.
-pub(crate) enum Reader {
-    Version(ReadTransaction),
-    Transaction(Arc<SharedWrite>),
-}
-
-impl Access {
-    pub(crate) fn opened(&self) -> &Arc<Opened> {
-        match self {
-            Self::Live { opened, .. } | Self::Write { opened, .. } | Self::Version { opened, .. } => opened,
-        }
-    }
-
-    pub(crate) fn origin(&self) -> &Arc<Origin> {
-        match self {
-            Self::Live { origin, .. } | Self::Write { origin, .. } | Self::Version { origin, .. } => origin,
-        }
-    }
-
-    /// Raises when the mapping was closed or has ended.
-    pub(crate) fn check(&self, py: Python<'_>) -> PyResult<()> {
-        match self {
-            Self::Live { opened, .. } => opened.with(|_| Ok(())),
-            Self::Version { kept, .. } => kept.read(py).map(|_| ()),
-            Self::Write { transaction, nested, .. } => {
-                let open = match nested {
-                    None => transaction.is_open(),
-                    Some(number) => transaction.is_nested(*number),
-                };
-                if open { Ok(()) } else { Err(errors::to_python(oocmap::Error::TransactionClosed)) }
-            }
-        }
-    }
-
-    #[inline]
-    pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
-        match self {
-            Self::Live { opened, .. } => opened.with(|environment| match environment.participating() {
-                Some(transaction) => Ok(Reader::Transaction(transaction)),
-                None => environment.current().map(Reader::Version),
-            }),
-            Self::Write { transaction, .. } => {
-                self.check(py)?;
-                Ok(Reader::Transaction(Arc::clone(transaction)))
-            }
-            Self::Version { kept, .. } => kept.read(py).map(Reader::Version),
-        }
-    }
-
-    /// The transaction that a change takes part in, when there is one; raises where nothing may be changed.
-    pub(crate) fn writer(&self, py: Python<'_>) -> PyResult<Option<Arc<SharedWrite>>> {
-        self.check(py)?;
-        match self {
-            Self::Live { opened, .. } => {
-                if opened.options.readonly {
-                    return Err(errors::read_only(py, "the map was opened with readonly=True"));
-                }
-                opened.with(|environment| Ok(environment.participating()))
-            }
-            Self::Write { transaction, .. } => Ok(Some(Arc::clone(transaction))),
-            Self::Version { .. } => {
-                Err(errors::read_only(py, "a snapshot can't be changed; change the map that it is of"))
-            }
-        }
-    }
-
-    pub(crate) fn get<'py>(
-        &self,
-        py: Python<'py>,
-        key: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(ordered) = key::look_up(key)? else {
-            self.check(py)?;
-            return Ok(None);
-        };
-        self.get_ordered(py, &ordered)
-    }
-
-    fn get_ordered<'py>(&self, py: Python<'py>, ordered: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.reader(py)? {
-            Reader::Version(read) => match read.stored(ordered).or_raise()? {
-                Some(stored) => decode::stored(py, &read, self.origin(), stored).map(Some),
-                None => Ok(None),
-            },
-            Reader::Transaction(transaction) => match transaction.get(ordered).or_raise()? {
-                Some(copied) => decode::copied(py, self.origin(), copied).map(Some),
-                None => Ok(None),
-            },
-        }
-    }
-
-    pub(crate) fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let ordered = key::look_up(key)?;
-        let reader = self.reader(py)?;
-        let Some(ordered) = ordered else { return Ok(false) };
-        match reader {
-            Reader::Version(read) => read.contains(&ordered),
-            Reader::Transaction(transaction) => transaction.contains(&ordered),
-        }
-        .or_raise()
-    }
-
-    /// Changes something by a single step.
-    fn change<R: Send>(
-        &self,
-        py: Python<'_>,
-        freeing: bool,
-        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
-    ) -> PyResult<R> {
-        match self.writer(py)? {
-            Some(transaction) => transaction.update_one(work).or_raise(),
-            None => self.commit_alone(py, freeing, work),
-        }
-    }
-
-    /// Changes something by several steps that happen together or not at all.
-    fn change_all<R: Send>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
-    ) -> PyResult<R> {
-        match self.writer(py)? {
-            Some(transaction) => transaction.update(work).or_raise(),
-            None => self.commit_alone(py, false, work),
-        }
-    }
-
-    fn commit_alone<R: Send>(
-        &self,
-        py: Python<'_>,
-        freeing: bool,
-        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
-    ) -> PyResult<R> {
-        let environment = self.opened().environment()?;
-        waiting(py, environment.options().lock_timeout, |patience| {
-            environment.update(freeing, patience, work)
-        })
-    }
-}
-
-/// A mapping's entries between two bounds, forward or backward.
-#[derive(Clone)]
-pub(crate) struct Part {
-    pub(crate) access: Access,
-    pub(crate) span: Span,
-    pub(crate) reverse: bool,
-}
-
-impl Part {
-    fn whole(access: &Access) -> Self {
-        Self { access: access.clone(), span: Span::all(), reverse: false }
-    }
-
-    pub(crate) fn len(&self, py: Python<'_>) -> PyResult<usize> {
-        let whole = matches!((&self.span.lower, &self.span.upper), (Limit::Unbounded, Limit::Unbounded));
-        let count = match self.access.reader(py)? {
-            Reader::Version(read) => py.detach(|| read.count(&self.span)).or_raise()?,
-            Reader::Transaction(transaction) if whole => transaction.len().or_raise()?,
-            Reader::Transaction(transaction) => {
-                let mut scan = SharedScan::new(self.span.clone(), false);
-                let mut count = 0;
-                while transaction.next(&mut scan, false).or_raise()?.is_some() {
-                    count += 1;
-                }
-                count
-            }
-        };
-        Ok(count as usize)
-    }
-
-    pub(crate) fn iterate(&self, py: Python<'_>, part: Give, backward: bool) -> PyResult<MapIterator> {
-        let (span, backward) = (self.span.clone(), backward != self.reverse);
-        let walk = match self.access.reader(py)? {
-            Reader::Version(read) => {
-                let live = match &self.access {
-                    Access::Live { opened, .. } => {
-                        let environment = opened.environment()?;
-                        let resized = environment.resized();
-                        Some((environment, resized))
-                    }
-                    _ => None,
-                };
-                Walk::Version { scan: read.scan(span, backward).or_raise()?, read, live }
-            }
-            Reader::Transaction(transaction) => {
-                let resized = transaction.resized().or_raise()?;
-                Walk::Transaction { transaction, scan: SharedScan::new(span, backward), resized }
-            }
-        };
-        Ok(MapIterator::new(walk, part, Arc::clone(self.access.origin())))
-    }
-
-    pub(crate) fn get<'py>(
-        &self,
-        py: Python<'py>,
-        key: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if self.spans(key)? { self.access.get(py, key) } else { Ok(None) }
-    }
-
-    pub(crate) fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(self.spans(key)? && self.access.contains(py, key)?)
-    }
-
-    fn spans(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(key::look_up(key)?.is_some_and(|ordered| self.span.contains(&ordered)))
-    }
-}
 
 /// The common base of maps, transactions and snapshots.
 #[pyclass(frozen, subclass, mapping, weakref, module = "oocmap._oocmap")]
@@ -346,6 +64,27 @@ impl Mapping {
 
     fn part(&self) -> PyResult<Part> {
         self.access().map(Part::whole)
+    }
+
+    /// Stores what `update` is given, in one transaction.
+    fn store_all(
+        &self,
+        py: Python<'_>,
+        other: Option<&Bound<'_, PyAny>>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let access = self.access()?;
+        access.writer(py)?;
+        let entries = Self::collect(other, more)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        access.change_all(py, |scope| {
+            for (key, draft) in entries {
+                scope.put(&key, draft)?;
+            }
+            Ok(())
+        })
     }
 
     /// Collects what `update` is given, before anything is changed.
@@ -522,6 +261,10 @@ impl Mapping {
     ///     When there is no entry.
     fn popitem<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let access = self.access()?;
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method is not general enough a function"
+        )]
         let popped: Option<(Key<'static>, Copied)> = access.change(py, true, |scope| scope.pop_last())?;
         let Some((key, value)) = popped else {
             return Err(PyKeyError::new_err("popitem(): the map is empty"));
@@ -530,32 +273,30 @@ impl Mapping {
     }
 
     /// Store all entries of a mapping or of an iterable of pairs, and those of the keywords, in one transaction.
-    #[pyo3(signature = (other=None, /, **more), text_signature = "($self, other=(), /, **more)")]
+    #[pyo3(signature = (*others, **more), text_signature = "($self, other=(), /, **more)")]
     fn update(
         &self,
         py: Python<'_>,
-        other: Option<&Bound<'_, PyAny>>,
+        others: &Bound<'_, PyTuple>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let access = self.access()?;
-        access.writer(py)?;
-        let entries = Self::collect(other, more)?;
-        if entries.is_empty() {
-            return Ok(());
+        if others.len() > 1 {
+            return Err(PyTypeError::new_err(format!(
+                "update expected at most 1 argument, got {}",
+                others.len()
+            )));
         }
-        access.change_all(py, |scope| {
-            for (key, draft) in entries {
-                scope.put(&key, draft)?;
-            }
-            Ok(())
-        })
+        self.store_all(py, others.get_item(0).ok().as_ref(), more)
     }
 
     /// Delete all entries.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method is not general enough a function"
+        )]
         self.access()?.change(py, true, |scope| scope.clear())
     }
-
     /// Return a live, set-like view of the keys, in key order.
     fn keys(&self) -> PyResult<KeysView> {
         self.part().map(|part| KeysView(Viewed::Map(part)))
@@ -633,13 +374,13 @@ impl Mapping {
     }
 
     fn __ior__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.update(py, Some(other), None)
+        self.store_all(py, Some(other), None)
     }
 
     fn __eq__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let Ok(other) = other.cast::<PyMapping>() else { return Ok(py.NotImplemented().into_bound(py)) };
-        let equal = slf.is(other) || slf.get().equals(py, other)?;
+        let equal = slf.is(other) || slf.get().part()?.equals(py, other)?;
         Ok(pyo3::types::PyBool::new(py, equal).to_owned().into_any())
     }
 
@@ -718,15 +459,12 @@ impl Mapping {
         if readonly {
             return Ok(self.snapshot(py)?.into_any());
         }
-        let (transaction, nested) = match access.writer(py)? {
-            Some(transaction) => {
-                let number = transaction.nest().or_raise()?;
-                (transaction, Some(number))
-            }
-            None => {
-                let environment = access.opened().environment()?;
-                (waiting(py, limit, |patience| environment.write_shared(patience))?, None)
-            }
+        let (transaction, nested) = if let Some(transaction) = access.writer(py)? {
+            let number = transaction.nest().or_raise()?;
+            (transaction, Some(number))
+        } else {
+            let environment = access.opened().environment()?;
+            (waiting(py, limit, |patience| environment.write_shared(patience))?, None)
         };
         Ok(Transaction::new(py, access, transaction, nested)?.into_any())
     }
@@ -734,12 +472,11 @@ impl Mapping {
     /// Return a snapshot: one frozen version of everything, whatever is committed later.
     fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Snapshot>> {
         let access = self.access()?;
-        let read = match access {
-            Access::Version { kept, .. } => kept.read(py)?,
-            _ => {
-                access.check(py)?;
-                access.opened().with(Environment::current)?
-            }
+        let read = if let Access::Version { kept, .. } = access {
+            kept.read(py)?
+        } else {
+            access.check(py)?;
+            access.opened().with(Environment::current)?
         };
         Snapshot::new(py, access, read)
     }
@@ -779,20 +516,5 @@ impl Mapping {
         dict.set_item("version", stats.version)?;
         dict.set_item("format", stats.format)?;
         Ok(dict)
-    }
-}
-
-impl Mapping {
-    fn equals(&self, py: Python<'_>, other: &Bound<'_, PyMapping>) -> PyResult<bool> {
-        if self.part()?.len(py)? != other.len()? {
-            return Ok(false);
-        }
-        for pair in self.items()?.into_pyobject(py)?.try_iter()? {
-            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
-            if !other.contains(&key)? || !same_or_equal(&value, &other.get_item(&key)?)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }

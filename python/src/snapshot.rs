@@ -9,7 +9,8 @@ use oocmap::ReadTransaction;
 use pyo3::{exceptions::PyBufferError, prelude::*, types::PyAny};
 
 use crate::{
-    mapping::{Access, Kept, Mapping},
+    access::{Access, Kept},
+    mapping::Mapping,
     names::Origin,
 };
 

@@ -6,8 +6,9 @@ use oocmap::{Error, SharedWrite};
 use pyo3::{prelude::*, types::PyAny};
 
 use crate::{
+    access::Access,
     errors::{self, OrRaise},
-    mapping::{Access, Mapping},
+    mapping::Mapping,
 };
 
 /// A write transaction: a mapping whose changes happen together, when it is committed, or not at all.

@@ -3,13 +3,13 @@
 use pyo3::{
     class::basic::CompareOp,
     prelude::*,
-    types::{PySet, PyString, PyTuple},
+    types::{PyMapping, PySet, PyString, PyTuple},
 };
 
 use crate::{
+    access::Part as MapPart,
     iterators::{LazyIterator, Part},
     lazy::{Handle, sequence::same_or_equal},
-    mapping::Part as MapPart,
 };
 
 /// What a view is of.
@@ -337,6 +337,11 @@ impl MapRange {
     /// Return a set-like view of the pairs of key and value.
     fn items(&self) -> ItemsView {
         ItemsView(Viewed::Map(self.0.clone()))
+    }
+
+    fn __eq__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let Ok(other) = other.cast::<PyMapping>() else { return Ok(py.NotImplemented().into_bound(py)) };
+        Ok(pyo3::types::PyBool::new(py, self.0.equals(py, other)?).to_owned().into_any())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

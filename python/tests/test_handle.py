@@ -313,3 +313,18 @@ def test_what_the_package_offers() -> None:
         assert hasattr(oocmap, name)
     assert {"OOCMap", "LazyList", "LazyDict", "LazyTuple", "LazySet", "LazyFrozenSet"} <= set(oocmap.__all__)
     assert oocmap.__version__.count(".") == 2
+
+
+def test_update_takes_what_a_dict_takes(m: OOCMap) -> None:
+    m.update()
+    m.update({"a": 1}, b=2)
+    m.update([("c", 3)], other=4)
+    assert m == {"a": 1, "b": 2, "c": 3, "other": 4}
+    anyhow: Any = m
+    wrongs: list[tuple[Any, ...]] = [(None,), (1,), ({}, {})]
+    for wrong in wrongs:
+        with pytest.raises(TypeError):
+            anyhow.update(*wrong)
+    with pytest.raises(ValueError, match="2 is required"):
+        anyhow.update([(1, 2, 3)])
+    assert len(m) == 4

@@ -178,3 +178,11 @@ def test_a_long_map_is_read_in_pieces(m: OOCMap) -> None:
     assert list(reversed(m)) == list(range(19_999, -1, -1))
     iterator = iter(m)
     assert [next(iterator) for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_part_equals_a_mapping_with_the_same_entries(m: OOCMap) -> None:
+    m.update({1: "a", 2: ["b"], "x": 3})
+    assert m.range(1, 3) == {1: "a", 2: ["b"]}
+    assert m.range(1, 3) == m.range(0, 2.5)
+    assert m.range(1, 3) != {1: "a"}
+    assert m.prefix("x") != {"x": 4}

@@ -82,6 +82,9 @@ impl<'a> Frame<'a> {
             3 => Kind::Archive,
             other => return Err(Error::corrupted(format!("a stored value has kind {other}"))),
         };
+        if flags & !(KIND | HAS_FORM | HAS_SHARED) != 0 {
+            return Err(Error::corrupted(format!("a stored value has unknown flags {flags:08b}")));
+        }
         let form = if flags & HAS_FORM == 0 {
             None
         } else {

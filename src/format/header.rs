@@ -60,6 +60,9 @@ impl Header {
                 "the file has format {format}, this version of oocmap reads format {FORMAT}; install a newer oocmap"
             ));
         }
+        if [10, 11].into_iter().chain(48..CHECKED).any(|at| bytes.get(at).is_some_and(|byte| *byte != 0)) {
+            return Err("the file uses something that came later; install a newer oocmap".into());
+        }
         let whole = || "the header record is damaged".to_owned();
         let checksum = array(bytes, CHECKED).map(u64::from_le_bytes).ok_or_else(whole)?;
         if bytes.len() != LENGTH || xxh3_64(&bytes[..CHECKED]) != checksum {

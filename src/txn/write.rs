@@ -490,7 +490,10 @@ pub(crate) fn shared_value(tables: &impl ReadTables, id: u64) -> Result<&[u8]> {
     let stored = tables
         .get(Table::Shared, &id.to_be_bytes())?
         .ok_or_else(|| Error::corrupted(format!("shared value {id:016x} is missing")))?;
-    Ok(Frame::decode(stored)?.payload)
+    match Frame::decode(stored)? {
+        Frame { kind: Kind::Scalar, form: None, payload, .. } => Ok(payload),
+        _ => Err(Error::corrupted(format!("shared value {id:016x} is no leaf"))),
+    }
 }
 
 fn count_key(id: u64) -> [u8; 9] {

@@ -208,9 +208,9 @@ impl<'py> Decoder<'_, 'py> {
 fn replace_none(tuple: &Bound<'_, PyTuple>, index: usize, item: Bound<'_, PyAny>) {
     assert!(index < tuple.len(), "element {index} of {}", tuple.len());
     // SAFETY: the index is below the length, and the tuple is a real one, by its type.
-    let old = unsafe { ffi::PyTuple_GET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t) };
+    let old = unsafe { ffi::PyTuple_GET_ITEM(tuple.as_ptr(), index.cast_signed()) };
     // SAFETY: as above; the reference to the item is handed over, and that to None is taken back below.
-    unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index as ffi::Py_ssize_t, item.into_ptr()) };
+    unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index.cast_signed(), item.into_ptr()) };
     // SAFETY: the tuple owned this reference until the line above replaced it.
     unsafe { ffi::Py_DECREF(old) };
 }

@@ -133,7 +133,7 @@ fn parts(object: &Bound<'_, PyAny>) -> PyResult<Option<Box<[Scalar<'static>; 3]>
         Ok(from_python(&part)?.map(Scalar::into_owned))
     };
     match (part(intern!(py, "start"))?, part(intern!(py, "stop"))?, part(intern!(py, "step"))?) {
-        (Some(start), Some(stop), Some(step)) => Ok(Some(Box::new([start, stop, step]))),
+        (Some(from), Some(to), Some(by)) => Ok(Some(Box::new([from, to, by]))),
         _ => Ok(None),
     }
 }
@@ -186,8 +186,8 @@ pub(crate) fn to_python_object<'py>(py: Python<'py>, scalar: &Scalar<'_>) -> PyR
 
 type Parts<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
-fn part_objects<'py>(py: Python<'py>, [start, stop, step]: &[Scalar<'_>; 3]) -> PyResult<Parts<'py>> {
-    Ok((to_python_object(py, start)?, to_python_object(py, stop)?, to_python_object(py, step)?))
+fn part_objects<'py>(py: Python<'py>, [from, to, by]: &[Scalar<'_>; 3]) -> PyResult<Parts<'py>> {
+    Ok((to_python_object(py, from)?, to_python_object(py, to)?, to_python_object(py, by)?))
 }
 
 /// An encoded leaf as a Python object.

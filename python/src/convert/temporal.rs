@@ -22,14 +22,18 @@ static ZONE_INFO: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 pub(crate) fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Option<Scalar<'static>>> {
     if let Ok(value) = object.cast_exact::<PyDateTime>() {
         return Ok(Some(Scalar::DateTime {
-            date: Date { year: value.get_year() as u16, month: value.get_month(), day: value.get_day() },
+            date: Date {
+                year: value.get_year().cast_unsigned() as u16,
+                month: value.get_month(),
+                day: value.get_day(),
+            },
             time: time_of(value),
             zone: attached_zone(value.get_tzinfo(), object)?,
         }));
     }
     if let Ok(value) = object.cast_exact::<PyDate>() {
         return Ok(Some(Scalar::Date(Date {
-            year: value.get_year() as u16,
+            year: value.get_year().cast_unsigned() as u16,
             month: value.get_month(),
             day: value.get_day(),
         })));
@@ -43,8 +47,8 @@ pub(crate) fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Option<Scalar<'
     if let Ok(value) = object.cast_exact::<PyDelta>() {
         return Ok(Some(Scalar::TimeDelta {
             days: value.get_days(),
-            seconds: value.get_seconds() as u32,
-            microseconds: value.get_microseconds() as u32,
+            seconds: value.get_seconds().cast_unsigned(),
+            microseconds: value.get_microseconds().cast_unsigned(),
         }));
     }
     if object.cast::<PyTzInfo>().is_ok() {
@@ -148,7 +152,7 @@ pub(crate) fn to_python_object<'py>(py: Python<'py>, scalar: &Scalar<'_>) -> PyR
             .into_any()
         }
         Scalar::TimeDelta { days, seconds, microseconds } => {
-            PyDelta::new(py, *days, *seconds as i32, *microseconds as i32, false)?.into_any()
+            PyDelta::new(py, *days, seconds.cast_signed(), microseconds.cast_signed(), false)?.into_any()
         }
         Scalar::Zone(zone) => zone_object(py, zone)?.into_any(),
         _ => py.None().into_bound(py),

@@ -107,7 +107,7 @@ pub(crate) fn not_viewable() -> PyErr {
 }
 
 /// The Python object of a handle.
-pub(crate) fn handle<'py>(py: Python<'py>, handle: Handle) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn handle(py: Python<'_>, handle: Handle) -> PyResult<Bound<'_, PyAny>> {
     Ok(match handle.container.kind {
         ContainerKind::List => Bound::new(py, list::LazyList(handle))?.into_any(),
         ContainerKind::Tuple => Bound::new(py, tuple::LazyTuple(handle))?.into_any(),

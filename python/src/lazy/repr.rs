@@ -23,9 +23,8 @@ fn write(py: Python<'_>, handle: &Handle, text: &mut String, depth: usize) -> Py
         ContainerKind::List => ("[", "]"),
         ContainerKind::Tuple if len == 1 => ("(", ",)"),
         ContainerKind::Tuple => ("(", ")"),
-        ContainerKind::Dict => ("{", "}"),
         ContainerKind::Set if len == 0 => ("set(", ")"),
-        ContainerKind::Set => ("{", "}"),
+        ContainerKind::Set | ContainerKind::Dict => ("{", "}"),
         ContainerKind::FrozenSet if len == 0 => ("frozenset(", ")"),
         ContainerKind::FrozenSet => ("frozenset({", "})"),
     };
@@ -49,12 +48,10 @@ fn write(py: Python<'_>, handle: &Handle, text: &mut String, depth: usize) -> Py
 }
 
 fn element(py: Python<'_>, object: &Bound<'_, PyAny>, text: &mut String, depth: usize) -> PyResult<()> {
-    match super::of(object) {
-        Some(nested) => write(py, nested, text, depth + 1),
-        None => {
-            let shown: Bound<'_, PyString> = object.repr()?;
-            text.push_str(&shown.to_string_lossy());
-            Ok(())
-        }
+    if let Some(nested) = super::of(object) {
+        return write(py, nested, text, depth + 1);
     }
+    let shown: Bound<'_, PyString> = object.repr()?;
+    text.push_str(&shown.to_string_lossy());
+    Ok(())
 }

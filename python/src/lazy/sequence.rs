@@ -18,7 +18,7 @@ pub(crate) enum Index {
 /// Reads what `[]` was given.
 pub(crate) fn index(object: &Bound<'_, PyAny>, len: usize, what: &str) -> PyResult<Index> {
     if let Ok(slice) = object.cast::<PySlice>() {
-        return slice.indices(len as isize).map(Index::Slice);
+        return slice.indices(len.cast_signed()).map(Index::Slice);
     }
     if !object.hasattr(pyo3::intern!(object.py(), "__index__"))? {
         let kind = object.get_type();
@@ -42,8 +42,8 @@ pub(crate) fn slice<'py>(
     handle: &Handle,
     indices: &PySliceIndices,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    (0..indices.slicelength as isize)
-        .map(|step| handle.item(py, (indices.start + step * indices.step) as usize))
+    (0..indices.slicelength.cast_signed())
+        .map(|step| handle.item(py, (indices.start + step * indices.step).cast_unsigned()))
         .collect()
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn find(
     let len = handle.len();
     let clamp = |bound: isize| {
         let from_start = if bound < 0 { bound.saturating_add_unsigned(len).max(0) } else { bound };
-        (from_start as usize).min(len)
+        from_start.cast_unsigned().min(len)
     };
     for index in start.map_or(0, clamp)..stop.map_or(len, clamp) {
         if same_or_equal(&handle.item(py, index)?, value)? {

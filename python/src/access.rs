@@ -1,0 +1,308 @@
+//! What a mapping reads and writes: the live map, one transaction, or one version.
+
+use std::{
+    ops::Bound as Limit,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use oocmap::{Environment, Options, ReadTransaction, SharedScan, SharedWrite, Span, WriteScope};
+use pyo3::{prelude::*, types::PyMapping};
+
+use crate::{
+    convert::{decode, key},
+    errors::{self, OrRaise},
+    iterators::{MapIterator, Part as Give, Walk},
+    lazy::sequence::same_or_equal,
+    names::Origin,
+    pending::waiting,
+};
+
+/// A map that is open, shared by its handle and by all that came from it.
+pub(crate) struct Opened {
+    environment: RwLock<Option<Environment>>,
+    pub(crate) options: Options,
+    pub(crate) path: PathBuf,
+}
+
+impl Opened {
+    pub(crate) fn new(environment: Environment) -> Self {
+        let (options, path) = (environment.options().clone(), environment.path());
+        Self { environment: RwLock::new(Some(environment)), options, path }
+    }
+
+    /// Does something with the environment; raises when the map is closed.
+    #[inline]
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&Environment) -> oocmap::Result<R>) -> PyResult<R> {
+        match &*self.environment.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(environment) => work(environment).or_raise(),
+            None => Err(errors::to_python(oocmap::Error::Closed)),
+        }
+    }
+
+    /// The environment; raises when the map is closed.
+    pub(crate) fn environment(&self) -> PyResult<Environment> {
+        self.with(|environment| Ok(environment.clone()))
+    }
+
+    /// Closes the handle; answers the environment when it was open.
+    pub(crate) fn close(&self) -> Option<Environment> {
+        self.environment.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A version that a snapshot keeps until it is closed.
+pub(crate) struct Kept(RwLock<Option<ReadTransaction>>);
+
+impl Kept {
+    pub(crate) fn new(read: ReadTransaction) -> Self {
+        Self(RwLock::new(Some(read)))
+    }
+
+    #[inline]
+    pub(crate) fn read(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(read) => Ok(read.clone()),
+            None => Err(errors::closed(py, "the snapshot is closed; take another one")),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        let read = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(read);
+    }
+}
+
+/// What a mapping is a view of.
+#[derive(Clone)]
+pub(crate) enum Access {
+    /// The newest committed version, or this thread's transaction while it has one.
+    Live { opened: Arc<Opened>, origin: Arc<Origin> },
+    /// One transaction.
+    Write { opened: Arc<Opened>, origin: Arc<Origin>, transaction: Arc<SharedWrite>, nested: Option<u64> },
+    /// One version.
+    Version { opened: Arc<Opened>, origin: Arc<Origin>, kept: Arc<Kept> },
+}
+
+/// Where a mapping reads right now.
+pub(crate) enum Reader {
+    Version(ReadTransaction),
+    Transaction(Arc<SharedWrite>),
+}
+
+impl Access {
+    pub(crate) fn opened(&self) -> &Arc<Opened> {
+        match self {
+            Self::Live { opened, .. } | Self::Write { opened, .. } | Self::Version { opened, .. } => opened,
+        }
+    }
+
+    pub(crate) fn origin(&self) -> &Arc<Origin> {
+        match self {
+            Self::Live { origin, .. } | Self::Write { origin, .. } | Self::Version { origin, .. } => origin,
+        }
+    }
+
+    /// Raises when the mapping was closed or has ended.
+    pub(crate) fn check(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Live { opened, .. } => opened.with(|_| Ok(())),
+            Self::Version { kept, .. } => kept.read(py).map(|_| ()),
+            Self::Write { transaction, nested, .. } => {
+                let open = match nested {
+                    None => transaction.is_open(),
+                    Some(number) => transaction.is_nested(*number),
+                };
+                if open { Ok(()) } else { Err(errors::to_python(oocmap::Error::TransactionClosed)) }
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
+        match self {
+            Self::Live { opened, .. } => opened.with(|environment| match environment.participating() {
+                Some(transaction) => Ok(Reader::Transaction(transaction)),
+                None => environment.current().map(Reader::Version),
+            }),
+            Self::Write { transaction, .. } => {
+                self.check(py)?;
+                Ok(Reader::Transaction(Arc::clone(transaction)))
+            }
+            Self::Version { kept, .. } => kept.read(py).map(Reader::Version),
+        }
+    }
+
+    /// The transaction that a change takes part in, when there is one; raises where nothing may be changed.
+    pub(crate) fn writer(&self, py: Python<'_>) -> PyResult<Option<Arc<SharedWrite>>> {
+        self.check(py)?;
+        match self {
+            Self::Live { opened, .. } => {
+                if opened.options.readonly {
+                    return Err(errors::read_only(py, "the map was opened with readonly=True"));
+                }
+                opened.with(|environment| Ok(environment.participating()))
+            }
+            Self::Write { transaction, .. } => Ok(Some(Arc::clone(transaction))),
+            Self::Version { .. } => {
+                Err(errors::read_only(py, "a snapshot can't be changed; change the map that it is of"))
+            }
+        }
+    }
+
+    pub(crate) fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(ordered) = key::look_up(key)? else {
+            self.check(py)?;
+            return Ok(None);
+        };
+        self.get_ordered(py, &ordered)
+    }
+
+    fn get_ordered<'py>(&self, py: Python<'py>, ordered: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.reader(py)? {
+            Reader::Version(read) => match read.stored(ordered).or_raise()? {
+                Some(stored) => decode::stored(py, &read, self.origin(), stored).map(Some),
+                None => Ok(None),
+            },
+            Reader::Transaction(transaction) => match transaction.get(ordered).or_raise()? {
+                Some(copied) => decode::copied(py, self.origin(), copied).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    pub(crate) fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let ordered = key::look_up(key)?;
+        let reader = self.reader(py)?;
+        let Some(ordered) = ordered else { return Ok(false) };
+        match reader {
+            Reader::Version(read) => read.contains(&ordered),
+            Reader::Transaction(transaction) => transaction.contains(&ordered),
+        }
+        .or_raise()
+    }
+
+    /// Changes something by a single step.
+    pub(crate) fn change<R: Send>(
+        &self,
+        py: Python<'_>,
+        freeing: bool,
+        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+    ) -> PyResult<R> {
+        match self.writer(py)? {
+            Some(transaction) => transaction.update_one(work).or_raise(),
+            None => self.commit_alone(py, freeing, work),
+        }
+    }
+
+    /// Changes something by several steps that happen together or not at all.
+    pub(crate) fn change_all<R: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+    ) -> PyResult<R> {
+        match self.writer(py)? {
+            Some(transaction) => transaction.update(work).or_raise(),
+            None => self.commit_alone(py, false, work),
+        }
+    }
+
+    fn commit_alone<R: Send>(
+        &self,
+        py: Python<'_>,
+        freeing: bool,
+        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+    ) -> PyResult<R> {
+        let environment = self.opened().environment()?;
+        waiting(py, environment.options().lock_timeout, |patience| {
+            environment.update(freeing, patience, work)
+        })
+    }
+}
+
+/// A mapping's entries between two bounds, forward or backward.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) access: Access,
+    pub(crate) span: Span,
+    pub(crate) reverse: bool,
+}
+
+impl Part {
+    pub(crate) fn whole(access: &Access) -> Self {
+        Self { access: access.clone(), span: Span::all(), reverse: false }
+    }
+
+    pub(crate) fn len(&self, py: Python<'_>) -> PyResult<usize> {
+        let whole = matches!((&self.span.lower, &self.span.upper), (Limit::Unbounded, Limit::Unbounded));
+        let count = match self.access.reader(py)? {
+            Reader::Version(read) => py.detach(|| read.count(&self.span)).or_raise()?,
+            Reader::Transaction(transaction) if whole => transaction.len().or_raise()?,
+            Reader::Transaction(transaction) => {
+                let mut scan = SharedScan::new(self.span.clone(), false);
+                let mut count = 0;
+                while transaction.next(&mut scan, false).or_raise()?.is_some() {
+                    count += 1;
+                }
+                count
+            }
+        };
+        Ok(count as usize)
+    }
+
+    pub(crate) fn iterate(&self, py: Python<'_>, part: Give, backward: bool) -> PyResult<MapIterator> {
+        let (span, backward) = (self.span.clone(), backward != self.reverse);
+        let walk = match self.access.reader(py)? {
+            Reader::Version(read) => {
+                let live = match &self.access {
+                    Access::Live { opened, .. } => {
+                        let environment = opened.environment()?;
+                        let resized = environment.resized();
+                        Some((environment, resized))
+                    }
+                    _ => None,
+                };
+                Walk::Version { scan: read.scan(span, backward).or_raise()?, read, live }
+            }
+            Reader::Transaction(transaction) => {
+                let resized = transaction.resized().or_raise()?;
+                Walk::Transaction { transaction, scan: SharedScan::new(span, backward), resized }
+            }
+        };
+        Ok(MapIterator::new(walk, part, Arc::clone(self.access.origin())))
+    }
+
+    pub(crate) fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.spans(key)? { self.access.get(py, key) } else { Ok(None) }
+    }
+
+    pub(crate) fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.spans(key)? && self.access.contains(py, key)?)
+    }
+
+    /// Whether a mapping has the same entries.
+    pub(crate) fn equals(&self, py: Python<'_>, other: &Bound<'_, PyMapping>) -> PyResult<bool> {
+        if self.len(py)? != other.len()? {
+            return Ok(false);
+        }
+        for pair in Bound::new(py, self.iterate(py, Give::Pairs, false)?)?.try_iter()? {
+            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+            if !other.contains(&key)? || !same_or_equal(&value, &other.get_item(&key)?)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn spans(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(key::look_up(key)?.is_some_and(|ordered| self.span.contains(&ordered)))
+    }
+}
