@@ -31,6 +31,7 @@ pub use format::{
     word::Word,
 };
 pub use object::{
+    check::Problem,
     entry_ref::EntryRef,
     held::Held,
     read_transaction::{ReadTransaction, Scan},

@@ -133,6 +133,15 @@ impl Access {
         }
     }
 
+    /// The version of a snapshot, or else the newest committed one.
+    pub(crate) fn committed(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
+        if let Self::Version { kept, .. } = self {
+            return kept.read(py);
+        }
+        self.check(py)?;
+        self.opened().with(Environment::current)
+    }
+
     /// The transaction that a change takes part in, when there is one; raises where nothing may be changed.
     pub(crate) fn writer(&self, py: Python<'_>) -> PyResult<Option<Arc<SharedWrite>>> {
         self.check(py)?;

@@ -2,7 +2,7 @@
 
 use std::{ops::Bound as Limit, sync::OnceLock};
 
-use oocmap::{Copied, Draft, EntryKey, Environment, Key, Span};
+use oocmap::{Copied, Draft, EntryKey, Key, Span};
 use pyo3::{
     exceptions::{PyKeyError, PyTypeError},
     intern,
@@ -472,13 +472,38 @@ impl Mapping {
     /// Return a snapshot: one frozen version of everything, whatever is committed later.
     fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Snapshot>> {
         let access = self.access()?;
-        let read = if let Access::Version { kept, .. } = access {
-            kept.read(py)?
-        } else {
-            access.check(py)?;
-            access.opened().with(Environment::current)?
+        Snapshot::new(py, access, access.committed(py)?)
+    }
+
+    /// Verify every record's checksum and structure, every reference and every count, of the last committed version.
+    ///
+    /// Parameters
+    /// ----------
+    /// progress : callable or None
+    ///     Called now and then with the number of entries that are done and the number of all; what it raises ends
+    ///     the check.
+    ///
+    /// Returns
+    /// -------
+    /// list of str
+    ///     What is wrong, and where; empty when nothing is.
+    #[pyo3(signature = (*, progress=None))]
+    fn check(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Vec<String>> {
+        let read = self.access()?.committed(py)?;
+        let mut raised = None;
+        let mut report = |done: u64, total: u64| {
+            let told = Python::attach(|py| match &progress {
+                Some(progress) => progress.call1(py, (done, total)).map(|_| ()),
+                None => py.check_signals(),
+            });
+            raised = told.err();
+            raised.is_none()
         };
-        Snapshot::new(py, access, read)
+        let problems = py.detach(|| read.check(&mut report));
+        match raised {
+            Some(error) => Err(error),
+            None => Ok(problems.or_raise()?.iter().map(ToString::to_string).collect()),
+        }
     }
 
     /// Make sure that everything committed is on the disk.

@@ -61,6 +61,7 @@ class MapMachine(RuleBasedStateMachine):
             self.m.close()
             with OOCMap(self.path, readonly=True) as again:
                 assert stored_contents(again) == contents(self.stack[0])
+                assert again.check() == []
         finally:
             self.directory.cleanup()
 

@@ -101,7 +101,6 @@ impl<'a> Frame<'a> {
 }
 
 /// Whether stored bytes still are what was written.
-#[cfg(test)]
 pub(crate) fn is_intact(bytes: &[u8]) -> bool {
     bytes.len() >= FRAME && bytes[CHECKSUM] == checksum(bytes)
 }

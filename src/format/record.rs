@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+pub(crate) mod check;
+
 use std::num::NonZeroUsize;
 
 use rkyv::{

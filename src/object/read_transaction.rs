@@ -13,7 +13,7 @@ use crate::{
         key::{Key, KeyBytes},
         record,
     },
-    store::Direction,
+    store::{Direction, Snapshot},
     sync::Arc,
     txn::{
         read::Pin,
@@ -44,6 +44,20 @@ pub struct ReadTransaction {
 impl ReadTransaction {
     pub(crate) fn new(pin: Pin) -> Self {
         Self { pin }
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        self.pin.pinned.snapshot()
+    }
+
+    /// How many symbols the version has.
+    pub(super) fn symbols(&self) -> u32 {
+        self.pin.pinned.header().symbols
+    }
+
+    /// The id that the next record would get.
+    pub(super) fn next_record(&self) -> u64 {
+        self.pin.pinned.header().next_record
     }
 
     /// The version's number, which grows with every commit and is the same in every process.

@@ -1,0 +1,258 @@
+//! Verifies everything that a version holds.
+
+use std::{collections::HashMap, fmt, ops::Bound};
+
+use super::read_transaction::ReadTransaction;
+use crate::{
+    error::{Error, Result},
+    format::{
+        frame::{self, Frame, Kind},
+        key::{Key, KeyBytes},
+        record::{RecordView, check::References},
+        scalar::Scalar,
+    },
+    store::{Direction, ReadTables, Snapshot, Table},
+    txn::{
+        entry,
+        memory::stored_symbol,
+        write::{shared_id, shared_value},
+    },
+};
+
+/// How many entries are verified between two reports of progress.
+const STRIDE: u64 = 256;
+
+/// Something that is wrong in a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it is, such as the key of an entry.
+    pub place: String,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+impl ReadTransaction {
+    /// Verifies every record's checksum and structure, every reference and every count.
+    ///
+    /// `progress` is told how many entries are done, and of how many; it answers whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// `Interrupted` when `progress` said so. What is wrong with the map is no error but the answer.
+    pub fn check(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Vec<Problem>> {
+        let mut check = Check {
+            snapshot: self.snapshot(),
+            symbols: self.symbols(),
+            next_record: self.next_record(),
+            named: HashMap::new(),
+            problems: Vec::new(),
+        };
+        check.check_symbols();
+        check.check_entries(progress)?;
+        check.check_shared();
+        Ok(check.problems)
+    }
+}
+
+struct Check<'t> {
+    snapshot: &'t Snapshot,
+    symbols: u32,
+    next_record: u64,
+    /// How many places name each shared value.
+    named: HashMap<u64, i64>,
+    problems: Vec<Problem>,
+}
+
+/// What a record's references lead to, and which of them it has.
+struct Found<'c, 't> {
+    snapshot: &'t Snapshot,
+    symbols: u32,
+    named: &'c mut HashMap<u64, i64>,
+}
+
+impl References for Found<'_, '_> {
+    fn name(&mut self, symbol: u32) -> Result<String> {
+        if symbol >= self.symbols {
+            return Err(Error::corrupted(format!("symbol {symbol} is one of only {}", self.symbols)));
+        }
+        stored_symbol(self.snapshot, symbol).map(ToOwned::to_owned)
+    }
+
+    fn shared(&mut self, id: u64) -> Result<()> {
+        *self.named.entry(id).or_default() += 1;
+        shared_value(self.snapshot, id).map(|_| ())
+    }
+}
+
+impl<'t> Check<'t> {
+    fn note(&mut self, place: impl Into<String>, what: &Error) {
+        let what = match what {
+            Error::Corrupted(what) => what.clone(),
+            other => other.to_string(),
+        };
+        self.problems.push(Problem { place: place.into(), what });
+    }
+
+    /// Walks through a table; a page that can't be read ends the walk.
+    fn walk(
+        &mut self,
+        table: Table,
+        mut visit: impl FnMut(&mut Self, &'t [u8], &'t [u8]) -> Result<()>,
+    ) -> Result<()> {
+        let begun = self.snapshot.cursor(table, Bound::Unbounded, Bound::Unbounded, Direction::Forward);
+        let mut cursor = match begun {
+            Ok(cursor) => cursor,
+            Err(error) => {
+                self.note(format!("the table of {table:?}"), &error);
+                return Ok(());
+            }
+        };
+        loop {
+            match cursor.next(self.snapshot) {
+                Ok(Some((key, value))) => visit(self, key, value)?,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    self.note(format!("the table of {table:?}"), &error);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn check_symbols(&mut self) {
+        let mut ids = HashMap::new();
+        for symbol in 0..self.symbols {
+            match stored_symbol(self.snapshot, symbol) {
+                Err(error) => self.note(format!("symbol {symbol}"), &error),
+                Ok(name) => {
+                    if let Some(other) = ids.insert(name, symbol) {
+                        let what = Error::corrupted(format!("{name:?} is also symbol {other}"));
+                        self.note(format!("symbol {symbol}"), &what);
+                    }
+                }
+            }
+        }
+        match self.snapshot.len(Table::Symbols) {
+            Ok(len) if len == u64::from(self.symbols) => {}
+            Ok(len) => {
+                let what = Error::corrupted(format!("{len} entries for {} symbols", self.symbols));
+                self.note("the table of Symbols", &what);
+            }
+            Err(error) => self.note("the table of Symbols", &error),
+        }
+    }
+
+    fn check_entries(&mut self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<()> {
+        let total = self.snapshot.len(Table::Entries).unwrap_or_default();
+        let mut done = 0;
+        self.walk(Table::Entries, |check, table_key, value| {
+            if let Err(error) = check.check_entry(table_key, value) {
+                check.note(place_of(table_key, value), &error);
+            }
+            done += 1;
+            let report = done % STRIDE == 0 || done == total;
+            if report && !progress(done, total) { Err(Error::Interrupted) } else { Ok(()) }
+        })?;
+        if done == total {
+            return Ok(());
+        }
+        let what = Error::corrupted(format!("{done} entries could be read, of {total}"));
+        self.note("the table of Entries", &what);
+        Ok(())
+    }
+
+    fn check_entry(&mut self, table_key: &[u8], value: &'t [u8]) -> Result<()> {
+        let frame = check_frame(value)?;
+        let key = entry::decode_key(table_key, &frame)?;
+        let mut ordered = KeyBytes::new();
+        key.encode(&mut ordered)?;
+        match entry::place(self.snapshot, &ordered)? {
+            entry::Place::Found(place) if place.as_slice() == table_key => {}
+            _ => return Err(Error::corrupted("the key leads elsewhere")),
+        }
+        let mut found = Found { snapshot: self.snapshot, symbols: self.symbols, named: &mut self.named };
+        match frame.kind {
+            Kind::Scalar => Scalar::decode(frame.payload).map(|_| ())?,
+            Kind::Shared => found.shared(shared_id(frame.payload)?)?,
+            Kind::Record => {
+                let record = RecordView::access(frame.payload)?;
+                record.check(&mut found)?;
+                if record.id() >= self.next_record {
+                    let (id, next) = (record.id(), self.next_record);
+                    return Err(Error::corrupted(format!("record {id} is newer than the next, {next}")));
+                }
+                if record.shared()?.is_empty() == frame.has_shared {
+                    return Err(Error::corrupted("the frame is wrong about the values that it shares"));
+                }
+            }
+            // What a Rust program's own type needs to be, only that program knows.
+            Kind::Archive => {}
+        }
+        Ok(())
+    }
+
+    fn check_shared(&mut self) {
+        let mut counts = HashMap::new();
+        let mut values = Vec::new();
+        let walked = self.walk(Table::Shared, |check, key, value| {
+            let id = key.first_chunk().map(|id| u64::from_be_bytes(*id)).unwrap_or_default();
+            match key.get(8..) {
+                Some([]) => {
+                    values.push(id);
+                    let checked =
+                        check_frame(value).and_then(|frame| Scalar::decode(frame.payload).map(|_| ()));
+                    if let Err(error) = checked {
+                        check.note(format!("shared value {id:016x}"), &error);
+                    }
+                }
+                Some([1]) if value.len() == 8 => {
+                    counts.insert(id, value.first_chunk().map_or(0, |count| i64::from_le_bytes(*count)));
+                }
+                _ => {
+                    check.note(format!("shared value {id:016x}"), &Error::corrupted("its key makes no sense"))
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = walked {
+            self.note("the table of Shared", &error);
+        }
+        for id in values {
+            let (named, counted) =
+                (self.named.remove(&id).unwrap_or_default(), counts.remove(&id).unwrap_or_default());
+            if named != counted {
+                let what = Error::corrupted(format!("{named} places name it, {counted} are counted"));
+                self.note(format!("shared value {id:016x}"), &what);
+            }
+        }
+        for id in counts.into_keys() {
+            self.note(format!("shared value {id:016x}"), &Error::corrupted("it is counted, and not there"));
+        }
+    }
+}
+
+/// Verifies the checksum, and takes the frame apart.
+fn check_frame(value: &[u8]) -> Result<Frame<'_>> {
+    let frame = Frame::decode(value)?;
+    if frame::is_intact(value) { Ok(frame) } else { Err(Error::corrupted("the checksum is wrong")) }
+}
+
+/// The key of an entry, as text that is not too long.
+fn place_of(table_key: &[u8], value: &[u8]) -> String {
+    let key =
+        Frame::decode(value).and_then(|frame| entry::decode_key(table_key, &frame).map(Key::into_owned));
+    let text = match key {
+        Ok(Key::Scalar(Scalar::Str(text))) => format!("{text:?}"),
+        Ok(Key::Scalar(Scalar::Int(value))) => value.to_string(),
+        Ok(key) => format!("{key:?}"),
+        Err(_) => format!("{table_key:02x?}"),
+    };
+    let shown: String = text.chars().take(100).collect();
+    format!("the entry {shown}")
+}
