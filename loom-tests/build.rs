@@ -24,7 +24,18 @@ const TWINS: &[[&str; 4]] = &[
         "state.owner.is_none() && state.queue.is_empty()",
         "state.owner.is_none()",
     ],
-    ["gate", "gate_forgets_its_owner", "state.owner == Some(owner)", "false"],
+    [
+        "gate",
+        "gate_forgets_its_owner",
+        "state.owner == Some(owner) || state.waiting.contains(&owner)",
+        "state.waiting.contains(&owner)",
+    ],
+    [
+        "gate",
+        "gate_forgets_who_waits",
+        "state.owner == Some(owner) || state.waiting.contains(&owner)",
+        "state.owner == Some(owner)",
+    ],
     [
         "gate",
         "gate_looks_only_before_asking",

@@ -126,6 +126,28 @@ macro_rules! models {
                 other.join().unwrap();
             });
         }
+
+        /// A signal handler runs while its thread waits: it must not queue behind that.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn who_waits_does_not_wait_twice() {
+            explore(|| {
+                let gate = Arc::new(Gate::default());
+                let other = {
+                    let gate = Arc::clone(&gate);
+                    thread::spawn(move || {
+                        assert_eq!(gate.enter(1, || Wait::For(FOR_EVER)), Entry::Entered);
+                        gate.leave();
+                    })
+                };
+                let handler = || {
+                    assert_eq!(gate.enter(2, || Wait::For(FOR_EVER)), Entry::AlreadyInside);
+                    Wait::For(FOR_EVER)
+                };
+                assert_eq!(gate.enter(2, handler), Entry::Entered);
+                gate.leave();
+                other.join().unwrap();
+            });
+        }
     };
 }
 
@@ -154,6 +176,11 @@ fn no_one_waits_for_itself() {
     sound::no_one_waits_for_itself();
 }
 
+#[test]
+fn who_waits_does_not_wait_twice() {
+    sound::who_waits_does_not_wait_twice();
+}
+
 /// A gate that is broken in one place, and the model that finds it.
 macro_rules! twin {
     ($twin:ident, $model:ident, $complaint:literal) => {
@@ -180,3 +207,4 @@ twin!(gate_lets_newcomers_overtake, first_come_first_served, "someone was overta
 twin!(gate_gives_up_silently, who_gives_up_holds_up_no_one, "deadlock");
 twin!(gate_keeps_the_ticket, who_gives_up_holds_up_no_one, "the gate is free in the end");
 twin!(gate_forgets_its_owner, no_one_waits_for_itself, "deadlock");
+twin!(gate_forgets_who_waits, who_waits_does_not_wait_twice, "deadlock");

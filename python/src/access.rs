@@ -3,7 +3,7 @@
 use std::{
     ops::Bound as Limit,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 
 use oocmap::{Environment, Options, ReadTransaction, SharedScan, SharedWrite, Span, WriteScope};
@@ -21,6 +21,8 @@ use crate::{
 /// A map that is open, shared by its handle and by all that came from it.
 pub(crate) struct Opened {
     environment: RwLock<Option<Environment>>,
+    /// The last transaction that was begun through this handle; there is never more than one that is open.
+    begun: Mutex<Weak<SharedWrite>>,
     pub(crate) options: Options,
     pub(crate) path: PathBuf,
 }
@@ -28,7 +30,7 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) fn new(environment: Environment) -> Self {
         let (options, path) = (environment.options().clone(), environment.path());
-        Self { environment: RwLock::new(Some(environment)), options, path }
+        Self { environment: RwLock::new(Some(environment)), begun: Mutex::default(), options, path }
     }
 
     /// Does something with the environment; raises when the map is closed.
@@ -43,6 +45,16 @@ impl Opened {
     /// The environment; raises when the map is closed.
     pub(crate) fn environment(&self) -> PyResult<Environment> {
         self.with(|environment| Ok(environment.clone()))
+    }
+
+    /// Remembers a transaction, which closing the handle rolls back.
+    pub(crate) fn note_begun(&self, transaction: &Arc<SharedWrite>) {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(transaction);
+    }
+
+    /// The transaction that was begun through this handle last, if it still exists.
+    pub(crate) fn begun(&self) -> Option<Arc<SharedWrite>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
     /// Closes the handle; answers the environment when it was open.
@@ -152,7 +164,15 @@ impl Access {
                 }
                 opened.with(|environment| Ok(environment.participating()))
             }
-            Self::Write { transaction, .. } => Ok(Some(Arc::clone(transaction))),
+            Self::Write { transaction, nested, .. } => {
+                if !transaction.is_innermost(*nested) {
+                    return Err(errors::transaction(
+                        py,
+                        "a nested transaction is open; write through that one or through the map, or end it first",
+                    ));
+                }
+                Ok(Some(Arc::clone(transaction)))
+            }
             Self::Version { .. } => {
                 Err(errors::read_only(py, "a snapshot can't be changed; change the map that it is of"))
             }
@@ -193,6 +213,29 @@ impl Access {
             Reader::Transaction(transaction) => transaction.contains(&ordered),
         }
         .or_raise()
+    }
+
+    /// Deletes an entry and answers its value, which is made first: if that fails, nothing is deleted.
+    pub(crate) fn take<'py>(&self, py: Python<'py>, ordered: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
+        loop {
+            match self.reader(py)? {
+                Reader::Transaction(transaction) => {
+                    let Some(copied) = transaction.get(ordered).or_raise()? else { return Ok(None) };
+                    let value = decode::copied(py, self.origin(), copied)?;
+                    let taken = self.change(py, true, |scope| scope.delete(ordered))?;
+                    return Ok(taken.then_some(value));
+                }
+                Reader::Version(read) => {
+                    let Some(raw) = read.raw(ordered).or_raise()? else { return Ok(None) };
+                    let Some(stored) = read.stored(ordered).or_raise()? else { return Ok(None) };
+                    let value = decode::stored(py, &read, self.origin(), stored)?;
+                    // Whoever changed it meanwhile was first, and this one takes what they left.
+                    if self.change(py, true, |scope| scope.delete_unchanged(ordered, raw))? {
+                        return Ok(Some(value));
+                    }
+                }
+            }
+        }
     }
 
     /// Changes something by a single step.

@@ -98,6 +98,11 @@ impl MapIterator {
         Self { walk: Mutex::new(walk), part, origin }
     }
 
+    /// The first that a new iterator gives.
+    pub(crate) fn first<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.__next__(py)
+    }
+
     fn step<'py>(&self, py: Python<'py>, walk: &mut Walk) -> PyResult<Option<Bound<'py, PyAny>>> {
         match walk {
             Walk::Ended => Ok(None),

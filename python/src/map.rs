@@ -93,13 +93,14 @@ impl OOCMap {
 
     /// Close the handle; what was read from it stays good, and other handles to the map stay open.
     ///
-    /// A transaction of this thread that is still open is rolled back.
+    /// A transaction that was begun through it and is still open is rolled back.
     fn close(slf: &Bound<'_, Self>) {
         let py = slf.py();
         let Some(access) = slf.as_super().get().opened() else { return };
         let Some(environment) = access.opened().close() else { return };
+        let begun = access.opened().begun();
         py.detach(move || {
-            if let Some(transaction) = environment.participating() {
+            if let Some(transaction) = begun {
                 // It may have ended a moment ago, which is as good.
                 let _ = transaction.roll_back();
             }

@@ -2,7 +2,7 @@
 
 use std::{ops::Bound as Limit, sync::OnceLock};
 
-use oocmap::{Copied, Draft, EntryKey, Key, Span};
+use oocmap::{Copied, Draft, EntryKey, Span};
 use pyo3::{
     exceptions::{PyKeyError, PyTypeError},
     intern,
@@ -239,16 +239,10 @@ impl Mapping {
         access.writer(py)?;
         let popped = match key::look_up(key)? {
             None => None,
-            Some(ordered) => access.change(py, true, |scope| {
-                let value = scope.get(&ordered)?;
-                if value.is_some() {
-                    scope.delete(&ordered)?;
-                }
-                Ok(value)
-            })?,
+            Some(ordered) => access.take(py, &ordered)?,
         };
         match popped {
-            Some(value) => decode::copied(py, access.origin(), value),
+            Some(value) => Ok(value),
             None => default.get_item(0).map_err(|_| no_key(key)),
         }
     }
@@ -261,15 +255,18 @@ impl Mapping {
     ///     When there is no entry.
     fn popitem<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let access = self.access()?;
-        #[expect(
-            clippy::redundant_closure_for_method_calls,
-            reason = "the method is not general enough a function"
-        )]
-        let popped: Option<(Key<'static>, Copied)> = access.change(py, true, |scope| scope.pop_last())?;
-        let Some((key, value)) = popped else {
-            return Err(PyKeyError::new_err("popitem(): the map is empty"));
-        };
-        Ok((key::to_python_object(py, &key)?, decode::copied(py, access.origin(), value)?))
+        access.writer(py)?;
+        loop {
+            let mut last = self.part()?.iterate(py, Give::Items, true)?;
+            let Some(key) = last.first(py)? else {
+                return Err(PyKeyError::new_err("popitem(): the map is empty"));
+            };
+            let Some(ordered) = key::look_up(&key)? else { return Err(no_key(&key)) };
+            // Someone may have been faster; then there is another last entry.
+            if let Some(value) = access.take(py, &ordered)? {
+                return Ok((key, value));
+            }
+        }
     }
 
     /// Store all entries of a mapping or of an iterable of pairs, and those of the keywords, in one transaction.
@@ -464,7 +461,9 @@ impl Mapping {
             (transaction, Some(number))
         } else {
             let environment = access.opened().environment()?;
-            (waiting(py, limit, |patience| environment.write_shared(patience))?, None)
+            let transaction = waiting(py, limit, |patience| environment.write_shared(patience))?;
+            access.opened().note_begun(&transaction);
+            (transaction, None)
         };
         Ok(Transaction::new(py, access, transaction, nested)?.into_any())
     }

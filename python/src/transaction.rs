@@ -94,7 +94,15 @@ impl Transaction {
         let _ = (exc_value, traceback);
         // It may have been ended early, inside the block.
         let commit = exc_type.is_none();
-        if self.is_open() { py.detach(|| self.end(commit)).or_raise() } else { Ok(()) }
+        if self.is_open() {
+            return py.detach(|| self.end(commit)).or_raise();
+        }
+        if !self.transaction.has_failed() {
+            return Ok(());
+        }
+        // Its exception was caught inside the block, which must not look as if it had gone well.
+        let ended = if self.nested.is_none() { py.detach(|| self.transaction.roll_back()) } else { Ok(()) };
+        if commit { Err(errors::to_python(Error::TransactionClosed)) } else { ended.or_raise() }
     }
 
     fn __repr__(&self) -> String {

@@ -13,15 +13,21 @@ from oocmap import CorruptedError, FormatError, OOCMap
 from strategies import values as any_value
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
     from pathlib import Path
 
 LONG = "a text that is long enough to be stored once for all who have it, " * 3
 
 
-def fill(m: OOCMap) -> None:
+def fill(m: MutableMapping[Any, Any]) -> None:
     """Store something of every kind."""
     for number in range(300):
-        m[number] = {"name": f"number {number}", "half": number / 2, "long": LONG, "tags": ["a", "b", (number,)]}
+        m[number] = {
+            "name": f"number {number}",
+            "half": number / 2,
+            "long": LONG,
+            "tags": ["a", "b", (number,)],
+        }
     m["index"] = {key: key for key in range(100)} | {str(key): key for key in range(100)}
     m["set"] = [set(range(50)), frozenset("abc"), {1.5, (1, frozenset([2]))}]
     m["long"] = LONG
@@ -39,7 +45,7 @@ def test_finds_nothing_in_a_sound_map(m: OOCMap) -> None:
     m["long"] = m["large"] = "short"
     with m.transaction() as tx:
         nested = tx.transaction()
-        fill(tx)
+        fill(nested)
         nested.rollback()
         m["kept"] = [LONG, LONG]
     assert m.check() == []
@@ -108,7 +114,7 @@ def test_tells_how_far_it_is(m: OOCMap) -> None:
     assert told[-1] == (1000, 1000)
     assert told == sorted(set(told))
 
-    def stop(done: int, total: int) -> None:
+    def stop(*_: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

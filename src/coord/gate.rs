@@ -19,7 +19,7 @@ pub(crate) enum Wait {
 pub(crate) enum Entry {
     /// The caller is inside and has to leave.
     Entered,
-    /// The caller was inside already; waiting would never end.
+    /// The caller is inside or waits already; waiting would never end.
     AlreadyInside,
     /// The caller gave up.
     GaveUp,
@@ -29,8 +29,10 @@ pub(crate) enum Entry {
 struct State {
     /// Who is inside.
     owner: Option<u64>,
-    /// Who waits, first come first.
+    /// The tickets of those who wait, first come first.
     queue: VecDeque<u64>,
+    /// Who they are.
+    waiting: Vec<u64>,
     next_ticket: u64,
 }
 
@@ -48,7 +50,8 @@ impl Gate {
     /// Waits until the gate is free; `wait` is asked before every wait.
     pub(crate) fn enter(&self, owner: u64, mut wait: impl FnMut() -> Wait) -> Entry {
         let mut state = self.state.lock();
-        if state.owner == Some(owner) {
+        // Someone who waits can come a second time too: a signal handler runs while its thread waits.
+        if state.owner == Some(owner) || state.waiting.contains(&owner) {
             return Entry::AlreadyInside;
         }
         if state.owner.is_none() && state.queue.is_empty() {
@@ -58,9 +61,11 @@ impl Gate {
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.queue.push_back(ticket);
+        state.waiting.push(owner);
         loop {
             if state.owner.is_none() && state.queue.front() == Some(&ticket) {
                 state.queue.pop_front();
+                state.waiting.retain(|waiting| *waiting != owner);
                 state.owner = Some(owner);
                 return Entry::Entered;
             }
@@ -72,6 +77,7 @@ impl Gate {
                 Wait::For(_) if state.owner.is_none() && state.queue.front() == Some(&ticket) => {}
                 Wait::For(limit) => self.changed.wait_for(&mut state, limit),
                 Wait::GiveUp => {
+                    state.waiting.retain(|waiting| *waiting != owner);
                     state.queue.retain(|waiting| *waiting != ticket);
                     self.changed.notify_all();
                     return Entry::GaveUp;

@@ -215,7 +215,8 @@ impl<'t> Check<'t> {
                     counts.insert(id, value.first_chunk().map_or(0, |count| i64::from_le_bytes(*count)));
                 }
                 _ => {
-                    check.note(format!("shared value {id:016x}"), &Error::corrupted("its key makes no sense"))
+                    check
+                        .note(format!("shared value {id:016x}"), &Error::corrupted("its key makes no sense"));
                 }
             }
             Ok(())

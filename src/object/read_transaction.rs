@@ -134,6 +134,15 @@ impl ReadTransaction {
         }
     }
 
+    /// All bytes of an entry, to tell later whether it is still the same.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the file is damaged.
+    pub fn raw(&self, ordered: &[u8]) -> Result<Option<&[u8]>> {
+        self.pin.pinned.get(ordered)
+    }
+
     /// Whether there is an entry under the ordered bytes of a key.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 
 use super::{
-    entry_ref::EntryRef,
     scope::{Scope, open, symbol_name},
     shared_transaction::Copied,
     value::Value,
@@ -16,13 +15,12 @@ use crate::{
         frame::Frame,
         key::{Key, KeyBytes},
     },
-    store::{Direction, WriteKind, Writer},
+    store::{WriteKind, Writer},
     sync::Arc,
     txn::{
         core::{Core, Terms, Turn},
         entry::EntryKey,
         patience::Patience,
-        scan::{Span, TableScan},
         write::{WriteState, shared_value},
     },
 };
@@ -79,21 +77,16 @@ impl WriteScope<'_> {
         }
     }
 
-    /// Deletes the last entry in key order; answers its key and its value.
+    /// Deletes an entry if it still is as it was read; answers whether it was.
     ///
     /// # Errors
     ///
     /// `MapFull` or `Io` when there is no room to write what is left.
-    pub fn pop_last(&mut self) -> Result<Option<(Key<'static>, Copied)>> {
-        let mut scan = TableScan::new(Span::all(), Direction::Backward);
-        let Some((table_key, value)) = scan.next(self.0.tables())? else { return Ok(None) };
-        let entry = EntryRef::new(table_key, value)?;
-        let key = entry.key()?.into_owned();
-        let value = Copied::new(self.0, &entry.frame)?;
-        let mut ordered = KeyBytes::new();
-        key.encode(&mut ordered)?;
-        self.0.delete(&ordered)?;
-        Ok(Some((key, value)))
+    pub fn delete_unchanged(&mut self, ordered: &[u8], raw: &[u8]) -> Result<bool> {
+        if self.0.get(ordered)? != Some(raw) {
+            return Ok(false);
+        }
+        self.0.delete(ordered)
     }
 }
 
@@ -141,7 +134,7 @@ impl WriteTransaction {
     pub(crate) fn begin(core: &Arc<Core>, terms: Terms, patience: &mut Patience<'_>) -> Result<Self> {
         let turn = core.take_turn(patience)?;
         let writer = core.store.begin_write(WriteKind::Normal, terms.max_size)?;
-        let state = WriteState::new(writer, Arc::clone(&core.memory))?;
+        let state = WriteState::new(writer, Arc::clone(&core.memory)).map_err(|(error, _)| error)?;
         Ok(Self { state: Some(state), core: Arc::clone(core), terms, _turn: turn, thread: PhantomData })
     }
 

@@ -155,7 +155,7 @@ impl Store {
         self.identity
     }
 
-    /// Whether the store was opened for reading only, which its users have to observe.
+    /// Whether the file may only be read by this process.
     pub(crate) fn readonly(&self) -> bool {
         self.readonly
     }

@@ -142,8 +142,8 @@ impl Opening<'_> {
         };
         drop(creation);
         let Opening { path, options } = self;
-        Store::new(environment, file, path.to_path_buf(), identity, options.readonly, options.max_size)
-            .map(Some)
+        let readonly = environment.readonly;
+        Store::new(environment, file, path.to_path_buf(), identity, readonly, options.max_size).map(Some)
     }
 
     fn examine(&self, file: &File) -> Result<Contents> {

@@ -126,8 +126,8 @@ impl Core {
         work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
     ) -> Result<R> {
         let turn = self.take_turn(patience)?;
-        let mut state =
-            WriteState::new(self.store.begin_write(kind, terms.max_size)?, Arc::clone(&self.memory))?;
+        let writer = self.store.begin_write(kind, terms.max_size)?;
+        let mut state = WriteState::new(writer, Arc::clone(&self.memory)).map_err(|(error, _)| error)?;
         let worked = work(&mut state);
         let result = self.end(state, worked, |tables| tables.commit(terms.durability), Writer::abort);
         drop(turn);
@@ -175,7 +175,7 @@ impl Core {
             Entry::Entered => {}
             Entry::AlreadyInside => {
                 return Err(Error::Transaction(
-                    "this thread has a write transaction open on the map already; use that one, or end it first",
+                    "this thread has a write transaction open on the map already, or waits for one; use that one, or end it first",
                 ));
             }
             Entry::GaveUp => return Err(patience.error()),

@@ -20,15 +20,41 @@ struct Open {
     turn: Turn,
 }
 
+/// Where a transaction stands.
+enum Phase {
+    Open(Box<Open>),
+    /// The storage had no room, and everything was taken back. Whoever has the transaction has yet to see that, and until
+    /// then nobody else writes: what follows in the same block must not be committed alone.
+    Failed(Turn),
+    Ended,
+}
+
+impl Phase {
+    fn open(&mut self) -> Result<&mut Open> {
+        match self {
+            Self::Open(open) => Ok(open),
+            Self::Failed(_) | Self::Ended => Err(Error::TransactionClosed),
+        }
+    }
+
+    fn turn(&self) -> Option<&Turn> {
+        match self {
+            Self::Open(open) => Some(&open.turn),
+            Self::Failed(turn) => Some(turn),
+            Self::Ended => None,
+        }
+    }
+}
+
 /// A write transaction that begins on one thread and may end on another.
 ///
 /// The calling thread *owns* it: plain operations of that thread take part in it. Dropping it rolls it back.
 pub struct SharedWrite {
     owner: u64,
     terms: Terms,
-    open: Mutex<Option<Box<Open>>>,
-    /// Always empty: what a fork sees.
-    closed: Mutex<Option<Box<Open>>>,
+    phase: Mutex<Phase>,
+    /// Always ended: what a fork sees.
+    ended: Mutex<Phase>,
 }
 
 impl std::fmt::Debug for SharedWrite {
@@ -42,14 +68,20 @@ impl SharedWrite {
     pub(crate) fn begin(core: &Arc<Core>, terms: Terms, patience: &mut Patience<'_>) -> Result<Arc<Self>> {
         let turn = core.take_turn(patience)?;
         let thread = core.writer_thread()?;
-        let writer = thread.begin(terms.max_size, patience)?;
-        let state = WriteState::new(writer, Arc::clone(&core.memory))?;
+        let (writer, turn) = thread.begin(terms.max_size, turn, patience)?;
+        let state = match WriteState::new(writer, Arc::clone(&core.memory)) {
+            Ok(state) => state,
+            Err((error, writer)) => {
+                thread.abort(writer);
+                return Err(error);
+            }
+        };
         let open = Open { state, nested: Vec::new(), next_nested: 1, turn };
         let transaction = Arc::new(Self {
             owner: thread_token(),
             terms,
-            open: Mutex::new(Some(Box::new(open))),
-            closed: Mutex::new(None),
+            phase: Mutex::new(Phase::Open(Box::new(open))),
+            ended: Mutex::new(Phase::Ended),
         });
         core.set_active(&transaction);
         Ok(transaction)
@@ -60,31 +92,36 @@ impl SharedWrite {
         self.owner
     }
 
-    /// What is open; nothing is in a fork of the process that began it.
-    fn lock(&self) -> MutexGuard<'_, Option<Box<Open>>> {
-        let guard = self.open.lock();
-        if guard.as_ref().is_none_or(|open| !open.turn.core().store.is_inherited()) {
+    /// Where it stands; in a fork of the process that began it, it has ended.
+    fn lock(&self) -> MutexGuard<'_, Phase> {
+        let guard = self.phase.lock();
+        if guard.turn().is_none_or(|turn| !turn.core().store.is_inherited()) {
             return guard;
         }
         drop(guard);
-        self.closed.lock()
+        self.ended.lock()
     }
 
     /// Whether it has neither been committed nor rolled back.
     pub fn is_open(&self) -> bool {
-        self.lock().is_some()
+        matches!(&*self.lock(), Phase::Open(_))
+    }
+
+    /// Whether the storage had no room for it, so that everything was taken back; it still has to be ended.
+    pub fn has_failed(&self) -> bool {
+        matches!(&*self.lock(), Phase::Failed(_))
     }
 
     /// Looks at the transaction's state.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&WriteState<Writer>) -> Result<R>) -> Result<R> {
-        look(&self.lock().as_ref().ok_or(Error::TransactionClosed)?.state)
+        look(&self.lock().open()?.state)
     }
 
     /// Changes the transaction's state, wholly or not at all.
     ///
     /// What the storage could not take, because the disk or the map is full, ends the transaction: it is rolled back.
     pub(crate) fn write<R>(&self, work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>) -> Result<R> {
-        self.attempt(|state| {
+        self.write_one(|state| {
             let savepoint = state.savepoint();
             let result = work(state);
             match &result {
@@ -98,17 +135,12 @@ impl SharedWrite {
 
     /// Changes the state by a single step that does nothing when it fails.
     pub(crate) fn write_one<R>(&self, work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>) -> Result<R> {
-        self.attempt(work)
-    }
-
-    fn attempt<R>(&self, work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>) -> Result<R> {
-        let mut guard = self.lock();
-        let result = work(&mut guard.as_mut().ok_or(Error::TransactionClosed)?.state);
+        let mut phase = self.lock();
+        let result = work(&mut phase.open()?.state);
         if let Err(error) = &result
             && ends_transaction(error)
-            && let Some(open) = guard.take()
         {
-            abandon(*open);
+            fail(&mut phase);
         }
         result
     }
@@ -119,8 +151,8 @@ impl SharedWrite {
     ///
     /// `TransactionClosed` when this one has ended.
     pub fn nest(&self) -> Result<u64> {
-        let mut guard = self.lock();
-        let open = guard.as_mut().ok_or(Error::TransactionClosed)?;
+        let mut phase = self.lock();
+        let open = phase.open()?;
         let number = open.next_nested;
         open.next_nested += 1;
         let savepoint = open.state.savepoint();
@@ -130,7 +162,12 @@ impl SharedWrite {
 
     /// Whether a nested transaction has not ended.
     pub fn is_nested(&self, number: u64) -> bool {
-        self.lock().as_ref().is_some_and(|open| open.nested.iter().any(|(nested, _)| *nested == number))
+        self.lock().open().is_ok_and(|open| open.nested.iter().any(|(nested, _)| *nested == number))
+    }
+
+    /// Whether no nested transaction is open within this one, or within the nested one of this number.
+    pub fn is_innermost(&self, number: Option<u64>) -> bool {
+        self.lock().open().is_ok_and(|open| open.nested.last().map(|(nested, _)| *nested) == number)
     }
 
     /// Ends a nested transaction, and all within it; what it did becomes part of its parent.
@@ -139,8 +176,8 @@ impl SharedWrite {
     ///
     /// `TransactionClosed` when it has ended.
     pub fn commit_nested(&self, number: u64) -> Result<()> {
-        let mut guard = self.lock();
-        let open = guard.as_mut().ok_or(Error::TransactionClosed)?;
+        let mut phase = self.lock();
+        let open = phase.open()?;
         let depth = nested_depth(open, number)?;
         for _ in open.nested.drain(depth..) {
             open.state.release_savepoint();
@@ -155,15 +192,13 @@ impl SharedWrite {
     /// `TransactionClosed` when it has ended; any error of the storage, after which the whole transaction is rolled
     /// back.
     pub fn roll_back_nested(&self, number: u64) -> Result<()> {
-        let mut guard = self.lock();
-        let open = guard.as_mut().ok_or(Error::TransactionClosed)?;
+        let mut phase = self.lock();
+        let open = phase.open()?;
         let depth = nested_depth(open, number)?;
         while open.nested.len() > depth {
             let Some((_, savepoint)) = open.nested.pop() else { break };
             if let Err(error) = open.state.roll_back_to(savepoint) {
-                if let Some(open) = guard.take() {
-                    abandon(*open);
-                }
+                fail(&mut phase);
                 return Err(error);
             }
         }
@@ -177,7 +212,14 @@ impl SharedWrite {
     /// `TransactionClosed` when it has ended; any error of the storage, after which nothing of it has happened unless
     /// the error is `CommitOutcomeUnknown`.
     pub fn commit(&self) -> Result<()> {
-        let open = self.lock().take().ok_or(Error::TransactionClosed)?;
+        let open = match self.take() {
+            Phase::Open(open) => open,
+            Phase::Failed(turn) => {
+                turn.core().clear_active();
+                return Err(Error::TransactionClosed);
+            }
+            Phase::Ended => return Err(Error::TransactionClosed),
+        };
         let Open { state, turn, .. } = *open;
         let core = turn.core();
         core.clear_active();
@@ -198,20 +240,46 @@ impl SharedWrite {
     ///
     /// `TransactionClosed` when it has ended.
     pub fn roll_back(&self) -> Result<()> {
-        let open = self.lock().take().ok_or(Error::TransactionClosed)?;
-        abandon(*open);
-        Ok(())
+        match self.take() {
+            Phase::Ended => Err(Error::TransactionClosed),
+            phase => {
+                abandon(phase);
+                Ok(())
+            }
+        }
+    }
+
+    fn take(&self) -> Phase {
+        std::mem::replace(&mut *self.lock(), Phase::Ended)
     }
 }
 
-/// Rolls a transaction back and lets the next writer in.
-fn abandon(open: Open) {
-    let Open { state, turn, .. } = open;
-    turn.core().clear_active();
+/// Takes everything back, and keeps the turn until the transaction is ended.
+fn fail(phase: &mut Phase) {
+    if let Phase::Open(open) = std::mem::replace(phase, Phase::Ended) {
+        let Open { state, turn, .. } = *open;
+        abort(state, &turn);
+        *phase = Phase::Failed(turn);
+    }
+}
+
+/// Takes everything back and lets the next writer in.
+fn abandon(phase: Phase) {
+    match phase {
+        Phase::Open(open) => {
+            let Open { state, turn, .. } = *open;
+            turn.core().clear_active();
+            abort(state, &turn);
+        }
+        Phase::Failed(turn) => turn.core().clear_active(),
+        Phase::Ended => {}
+    }
+}
+
+fn abort(state: WriteState<Writer>, turn: &Turn) {
     if let Ok(thread) = turn.core().writer_thread() {
         thread.abort(state.finish().0);
     }
-    drop(turn);
 }
 
 /// Whether the storage is in a state after an error that it only leaves by aborting.
@@ -228,8 +296,6 @@ fn nested_depth(open: &Open, number: u64) -> Result<usize> {
 
 impl Drop for SharedWrite {
     fn drop(&mut self) {
-        if let Some(open) = self.open.get_mut().take() {
-            abandon(*open);
-        }
+        abandon(std::mem::replace(self.phase.get_mut(), Phase::Ended));
     }
 }

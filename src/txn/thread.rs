@@ -4,7 +4,9 @@
 //! any thread, by the garbage collector or at exit, so it begins and ends here; what happens in between runs on the
 //! caller's thread.
 
-use super::patience::Patience;
+use std::time::Duration;
+
+use super::{core::Turn, patience::Patience};
 use crate::{
     coord::gate::Wait,
     error::{Error, Result},
@@ -13,8 +15,13 @@ use crate::{
     sync::{Arc, channel},
 };
 
+/// How long a transaction may take to begin that nobody holds back.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 enum Command {
     Begin(Option<u64>, channel::Sender<Result<Writer>>),
+    /// Takes back what an earlier `Begin` answers, or has answered, and then lets the next writer in.
+    Discard(channel::Receiver<Result<Writer>>, Turn),
     Commit(Writer, Durability, channel::Sender<Result<()>>),
     Abort(Writer, channel::Sender<()>),
 }
@@ -39,19 +46,30 @@ impl WriterThread {
         Ok(Self { commands: Some(commands), thread: Some(thread), store })
     }
 
-    /// Begins a transaction; the caller has the turn to write.
-    pub(crate) fn begin(&self, max_size: Option<u64>, patience: &mut Patience<'_>) -> Result<Writer> {
+    /// Begins a transaction; the caller gives its turn to write, and gets it back with the transaction.
+    pub(crate) fn begin(
+        &self,
+        max_size: Option<u64>,
+        turn: Turn,
+        patience: &mut Patience<'_>,
+    ) -> Result<(Writer, Turn)> {
         let (reply, answer) = channel::bounded(1);
         self.send(Command::Begin(max_size, reply))?;
-        // Programs that write to the file without our gate may hold LMDB's lock, so even this wait has a limit.
+        // It takes no time, unless a program that writes without our gate has LMDB's lock: so even this has a limit.
+        let mut limit = AT_ONCE;
         loop {
+            match answer.recv_timeout(limit) {
+                Ok(begun) => return begun.map(|writer| (writer, turn)),
+                Err(channel::RecvTimeoutError::Timeout) => {}
+                Err(channel::RecvTimeoutError::Disconnected) => return Err(ended()),
+            }
             match patience.next() {
-                Wait::For(limit) => match answer.recv_timeout(limit) {
-                    Ok(begun) => return begun,
-                    Err(channel::RecvTimeoutError::Timeout) => {}
-                    Err(channel::RecvTimeoutError::Disconnected) => return Err(ended()),
-                },
-                Wait::GiveUp => return Err(patience.error()),
+                Wait::For(longer) => limit = longer,
+                Wait::GiveUp => {
+                    // The answer may come at any moment, and only the thread may end what it has begun.
+                    self.send(Command::Discard(answer, turn))?;
+                    return Err(patience.error());
+                }
             }
         }
     }
@@ -86,8 +104,13 @@ impl Drop for WriterThread {
             return;
         }
         self.commands = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        match self.thread.take() {
+            // A turn that was given up may have been the last to use the map.
+            Some(thread) if thread.thread().id() == std::thread::current().id() => {}
+            Some(thread) => {
+                let _ = thread.join();
+            }
+            None => {}
         }
     }
 }
@@ -96,12 +119,13 @@ fn serve(store: &Arc<Store>, commands: &channel::Receiver<Command>) {
     for command in commands {
         match command {
             Command::Begin(max_size, reply) => {
-                // Whoever gave up in the meantime gets it back to be aborted, on this thread.
-                if let Err(channel::SendError(Ok(writer))) =
-                    reply.send(store.begin_write(WriteKind::Normal, max_size))
-                {
+                let _ = reply.send(store.begin_write(WriteKind::Normal, max_size));
+            }
+            Command::Discard(answer, turn) => {
+                if let Ok(Ok(writer)) = answer.try_recv() {
                     writer.abort();
                 }
+                drop(turn);
             }
             Command::Commit(writer, durability, reply) => {
                 let _ = reply.send(writer.commit(durability));

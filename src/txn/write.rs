@@ -62,10 +62,16 @@ pub(crate) struct WriteState<T> {
 }
 
 impl<T: WriteTables> WriteState<T> {
-    /// Begins, on tables that are open for writing.
-    pub(crate) fn new(tables: T, memory: Arc<Memory>) -> Result<Self> {
-        let header = read_header(&tables)?;
-        memory.learn(&tables, &header)?;
+    /// Begins, on tables that are open for writing, and which come back when that fails.
+    pub(crate) fn new(tables: T, memory: Arc<Memory>) -> Result<Self, (Error, T)> {
+        let learnt = read_header(&tables).and_then(|header| {
+            memory.learn(&tables, &header)?;
+            Ok(header)
+        });
+        let header = match learnt {
+            Ok(header) => header,
+            Err(error) => return Err((error, tables)),
+        };
         Ok(Self {
             tables,
             memory,
@@ -190,7 +196,7 @@ impl<T: WriteTables> WriteState<T> {
             return Ok(false);
         };
         let old = self.stored(&table_key)?.to_vec();
-        self.release(&Frame::decode(&old)?)?;
+        let shared = named_by(&Frame::decode(&old)?)?;
         match entry::last_of_row(&self.tables, &table_key)? {
             None => self.erase(Table::Entries, &table_key)?,
             Some(last) => {
@@ -199,6 +205,7 @@ impl<T: WriteTables> WriteState<T> {
                 self.erase(Table::Entries, &last)?;
             }
         }
+        self.let_go(shared);
         self.resized += 1;
         Ok(true)
     }
@@ -214,8 +221,9 @@ impl<T: WriteTables> WriteState<T> {
             {
                 let key = key.to_vec();
                 let old = self.stored(&key)?.to_vec();
-                self.release(&Frame::decode(&old)?)?;
+                let shared = named_by(&Frame::decode(&old)?)?;
                 self.erase(Table::Entries, &key)?;
+                self.let_go(shared);
             }
         } else {
             self.changed = true;
@@ -290,9 +298,11 @@ impl<T: WriteTables> WriteState<T> {
     /// Puts a value in the place of an old one, whose form of the key it keeps.
     fn replace(&mut self, table_key: &[u8], old: &[u8], frame: Frame<'_>) -> Result<()> {
         let old = Frame::decode(old)?;
-        self.release(&old)?;
+        let shared = named_by(&old)?;
         let bytes = Frame { form: old.form, ..frame }.encode();
-        self.write(Table::Entries, table_key, &bytes)
+        self.write(Table::Entries, table_key, &bytes)?;
+        self.let_go(shared);
+        Ok(())
     }
 
     fn stored(&self, table_key: &[u8]) -> Result<&[u8]> {
@@ -331,21 +341,11 @@ impl<T: WriteTables> WriteState<T> {
         }
     }
 
-    /// Lets go of the shared values that an entry names.
-    fn release(&mut self, frame: &Frame<'_>) -> Result<()> {
-        if !frame.has_shared {
-            return Ok(());
+    /// Lets go of shared values, once for each place that named them.
+    fn let_go(&mut self, shared: Vec<u64>) {
+        for id in shared {
+            self.claim(id, -1);
         }
-        match frame.kind {
-            Kind::Shared => self.claim(shared_id(frame.payload)?, -1),
-            Kind::Record => {
-                for id in RecordView::access(frame.payload)?.shared()? {
-                    self.claim(id, -1);
-                }
-            }
-            Kind::Scalar | Kind::Archive => {}
-        }
-        Ok(())
     }
 
     /// Writes how many places name a shared value, or deletes it when none does.
@@ -466,6 +466,16 @@ impl NewSymbols {
     /// Remembers them; the transaction is committed.
     pub(crate) fn remember(self) {
         self.memory.adopt(self.first_name, &self.names);
+    }
+}
+
+/// The shared values that an entry names, once for each place.
+fn named_by(frame: &Frame<'_>) -> Result<Vec<u64>> {
+    match frame.kind {
+        _ if !frame.has_shared => Ok(Vec::new()),
+        Kind::Shared => Ok(vec![shared_id(frame.payload)?]),
+        Kind::Record => RecordView::access(frame.payload)?.shared(),
+        Kind::Scalar | Kind::Archive => Ok(Vec::new()),
     }
 }
 

@@ -112,8 +112,14 @@ pub(crate) fn shallow<'py>(py: Python<'py>, handle: &Handle) -> PyResult<Bound<'
 /// A container as the plain Python object that it was, all the way down; shared parts and cycles stay what they are.
 pub(crate) fn deep<'py>(py: Python<'py>, handle: &Handle) -> PyResult<Bound<'py, PyAny>> {
     let record = handle.source.held.record().or_raise()?;
-    let mut decoder =
-        Decoder { py, source: &handle.source, record, made: FxHashMap::default(), pending: Vec::new() };
+    let mut decoder = Decoder {
+        py,
+        source: &handle.source,
+        record,
+        made: FxHashMap::default(),
+        members: FxHashMap::default(),
+        pending: Vec::new(),
+    };
     let root = decoder.object(Node::Container(handle.container))?;
     while let Some((container, object)) = decoder.pending.pop() {
         decoder.fill(container, &object)?;
@@ -127,6 +133,8 @@ struct Decoder<'a, 'py> {
     record: RecordView<'a>,
     /// The objects that exist already, some of them not filled yet.
     made: FxHashMap<Container, Bound<'py, PyAny>>,
+    /// Those that are members of sets or keys of dicts, all of them whole.
+    members: FxHashMap<Container, Bound<'py, PyAny>>,
     pending: Vec<(Container, Bound<'py, PyAny>)>,
 }
 
@@ -183,13 +191,16 @@ impl<'py> Decoder<'_, 'py> {
         if depth > MEMBER_DEPTH {
             return Err(PyRecursionError::new_err("a key nests without end; the file is damaged"));
         }
+        if let Some(made) = self.members.get(&container) {
+            return Ok(made.clone());
+        }
         let members = (0..container.len())
             .map(|index| {
                 let member = self.record.item(container, index).or_raise()?;
                 self.member(member, depth + 1)
             })
             .collect::<PyResult<Vec<_>>>()?;
-        Ok(match container.kind {
+        let whole = match container.kind {
             ContainerKind::Tuple => PyTuple::new(self.py, members)?.into_any(),
             ContainerKind::FrozenSet => PyFrozenSet::new(self.py, members)?.into_any(),
             ContainerKind::Set => PySet::new(self.py, members)?.into_any(),
@@ -199,7 +210,9 @@ impl<'py> Decoder<'_, 'py> {
                     "a key is a mutable container; the file is damaged",
                 ));
             }
-        })
+        };
+        self.members.insert(container, whole.clone());
+        Ok(whole)
     }
 }
 

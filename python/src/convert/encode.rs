@@ -180,6 +180,11 @@ impl<'py> Encoder<'py> {
 
     /// A dict's key or a set's member, which has to be one of those that can be found again.
     fn member(&mut self, member: &Bound<'py, PyAny>, block: Block, index: usize) -> PyResult<Word> {
+        if !block.is_indexed()
+            && let Some(word) = self.known.get(&(member.as_ptr() as usize, true))
+        {
+            return Ok(*word);
+        }
         let key = key::key(member)?;
         if block.is_indexed() || !matches!(key, Key::Scalar(Scalar::Str(_) | Scalar::Int(_))) {
             let mut ordered = KeyBytes::new();

@@ -14,6 +14,9 @@ use crate::{
 
 /// How deep keys may nest; the engine's own limit is lower, this one keeps the way there from overflowing.
 const DEPTH: usize = 300;
+/// How many parts a key may have below its own. Parts that are shared count each time, since a key's bytes hold
+/// them each time: thirty frozensets that hold each other twice would be a billion.
+const NESTED_PARTS: usize = 1 << 20;
 
 /// The key to store something under.
 pub(crate) fn entry_key(object: &Bound<'_, PyAny>) -> PyResult<EntryKey> {
@@ -55,7 +58,7 @@ pub(crate) fn look_up(object: &Bound<'_, PyAny>) -> PyResult<Option<KeyBytes>> {
 
 /// A member of a dict or set to look up; `None` when no such thing can be in one.
 pub(crate) fn look_up_key<'a>(object: &'a Bound<'_, PyAny>) -> PyResult<Option<Key<'a>>> {
-    match convert(object, 0, true) {
+    match convert(object, 0, true, &mut 0) {
         Ok(key) => Ok(Some(key)),
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyTypeError>(object.py()) => {
             // Not hashable: the exception that `dict` raises. Hashable: not one of our types, so not in here.
@@ -68,16 +71,28 @@ pub(crate) fn look_up_key<'a>(object: &'a Bound<'_, PyAny>) -> PyResult<Option<K
 
 /// A key, of exactly the types that are stored.
 pub(crate) fn key<'a>(object: &'a Bound<'_, PyAny>) -> PyResult<Key<'a>> {
-    convert(object, 0, false)
+    convert(object, 0, false, &mut 0)
 }
 
 /// `lenient` takes instances of subclasses for what they are equal to, which is right for look-ups only.
-fn convert<'a>(object: &'a Bound<'_, PyAny>, depth: usize, lenient: bool) -> PyResult<Key<'a>> {
+fn convert<'a>(
+    object: &'a Bound<'_, PyAny>,
+    depth: usize,
+    lenient: bool,
+    nested: &mut usize,
+) -> PyResult<Key<'a>> {
+    if depth > 1 {
+        *nested += 1;
+        if *nested > NESTED_PARTS {
+            let text = format!("a key has more than {NESTED_PARTS} parts inside its parts");
+            return Err(to_python(Error::TooLarge(text)));
+        }
+    }
     if depth > DEPTH {
         return Err(to_python(Error::TooLarge("a key nests too deeply; 256 levels are possible".into())));
     }
-    let parts = |parts: &Bound<'_, PyAny>| -> PyResult<Vec<Key<'static>>> {
-        parts.try_iter()?.map(|part| Ok(convert(&part?, depth + 1, lenient)?.into_owned())).collect()
+    let mut parts = |parts: &Bound<'_, PyAny>| -> PyResult<Vec<Key<'static>>> {
+        parts.try_iter()?.map(|part| Ok(convert(&part?, depth + 1, lenient, nested)?.into_owned())).collect()
     };
     if let Some(scalar) = scalar::from_python(object)? {
         if matches!(scalar, Scalar::Slice(_)) {

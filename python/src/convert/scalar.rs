@@ -64,7 +64,8 @@ pub(crate) fn from_python<'a>(object: &'a Bound<'_, PyAny>) -> PyResult<Option<S
         return Ok(Some(scalar));
     }
     let kind = object.get_type();
-    let (module, name) = (kind.module()?, kind.name()?);
+    // Anyone may give a class a module that is no text.
+    let (Ok(module), Ok(name)) = (kind.module(), kind.name()) else { return Ok(None) };
     match (module.to_str()?, name.to_str()?) {
         ("decimal", "Decimal") if kind.is(&class(py, &DECIMAL, "decimal", "Decimal")?) => {
             Ok(Some(Scalar::Decimal(Cow::Owned(object.str()?.to_str()?.to_owned()))))

@@ -29,12 +29,12 @@ impl<'a> RecordView<'a> {
     pub(crate) fn check(&self, references: &mut impl References) -> Result<()> {
         let mut seen = HashSet::new();
         let mut pending = Vec::new();
-        self.visit(self.root()?, references, &mut seen, &mut pending)?;
+        Self::visit(self.root()?, references, &mut seen, &mut pending)?;
         while let Some(container) = pending.pop() {
             for index in 0..container.len() {
-                self.visit(self.item(container, index)?, references, &mut seen, &mut pending)?;
+                Self::visit(self.item(container, index)?, references, &mut seen, &mut pending)?;
                 if container.kind == ContainerKind::Dict {
-                    self.visit(self.value(container, index)?, references, &mut seen, &mut pending)?;
+                    Self::visit(self.value(container, index)?, references, &mut seen, &mut pending)?;
                 }
             }
             if matches!(container.kind, ContainerKind::Dict | ContainerKind::Set | ContainerKind::FrozenSet) {
@@ -58,7 +58,6 @@ impl<'a> RecordView<'a> {
     }
 
     fn visit(
-        &self,
         node: Node<'a>,
         references: &mut impl References,
         seen: &mut HashSet<Container>,
