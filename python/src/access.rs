@@ -16,6 +16,7 @@ use crate::{
     lazy::sequence::same_or_equal,
     names::Origin,
     pending::waiting,
+    tasks,
 };
 
 /// A map that is open, shared by its handle and by all that came from it.
@@ -133,10 +134,12 @@ impl Access {
     #[inline]
     pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
         match self {
-            Self::Live { opened, .. } => opened.with(|environment| match environment.participating() {
-                Some(transaction) => Ok(Reader::Transaction(transaction)),
-                None => environment.current().map(Reader::Version),
-            }),
+            Self::Live { opened, .. } => match opened.with(|environment| Ok(environment.participating()))? {
+                Some(transaction) if tasks::takes_part(py, &transaction)? => {
+                    Ok(Reader::Transaction(transaction))
+                }
+                _ => opened.with(Environment::current).map(Reader::Version),
+            },
             Self::Write { transaction, .. } => {
                 self.check(py)?;
                 Ok(Reader::Transaction(Arc::clone(transaction)))
@@ -162,7 +165,13 @@ impl Access {
                 if opened.options.readonly {
                     return Err(errors::read_only(py, "the map was opened with readonly=True"));
                 }
-                opened.with(|environment| Ok(environment.participating()))
+                match opened.with(|environment| Ok(environment.participating()))? {
+                    Some(transaction) if !tasks::takes_part(py, &transaction)? => Err(errors::transaction(
+                        py,
+                        "another task of this thread has a write transaction open, and can't go on while this one waits; let an asyncio.Lock keep them apart",
+                    )),
+                    transaction => Ok(transaction),
+                }
             }
             Self::Write { transaction, nested, .. } => {
                 if !transaction.is_innermost(*nested) {

@@ -18,6 +18,7 @@ mod mapping;
 mod names;
 mod pending;
 mod snapshot;
+mod tasks;
 mod transaction;
 mod views;
 

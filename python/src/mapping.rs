@@ -19,6 +19,7 @@ use crate::{
     lazy,
     pending::{seconds, waiting},
     snapshot::Snapshot,
+    tasks,
     transaction::Transaction,
     views::{ItemsView, KeysView, MapRange, ValuesView, Viewed},
 };
@@ -462,6 +463,7 @@ impl Mapping {
         } else {
             let environment = access.opened().environment()?;
             let transaction = waiting(py, limit, |patience| environment.write_shared(patience))?;
+            transaction.belong_to(tasks::current(py)?);
             access.opened().note_begun(&transaction);
             (transaction, None)
         };

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     store::Writer,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering},
 };
 
 struct Open {
@@ -51,6 +51,8 @@ impl Phase {
 /// The calling thread *owns* it: plain operations of that thread take part in it. Dropping it rolls it back.
 pub struct SharedWrite {
     owner: u64,
+    /// What the owning thread was doing, when it does several things in turn; zero when it doesn't say.
+    task: AtomicU64,
     terms: Terms,
     phase: Mutex<Phase>,
     /// Always ended: what a fork sees.
@@ -79,6 +81,7 @@ impl SharedWrite {
         let open = Open { state, nested: Vec::new(), next_nested: 1, turn };
         let transaction = Arc::new(Self {
             owner: thread_token(),
+            task: AtomicU64::new(0),
             terms,
             phase: Mutex::new(Phase::Open(Box::new(open))),
             ended: Mutex::new(Phase::Ended),
@@ -90,6 +93,16 @@ impl SharedWrite {
     /// The thread that began it.
     pub(crate) fn owner(&self) -> u64 {
         self.owner
+    }
+
+    /// Says which of the owning thread's tasks it belongs to: a number other than zero.
+    pub fn belong_to(&self, task: u64) {
+        self.task.store(task, Ordering::Relaxed);
+    }
+
+    /// The task that it belongs to; zero when it belongs to all of its thread's.
+    pub fn task(&self) -> u64 {
+        self.task.load(Ordering::Relaxed)
     }
 
     /// Where it stands; in a fork of the process that began it, it has ended.
