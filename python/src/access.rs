@@ -122,11 +122,11 @@ impl Access {
             Self::Live { opened, .. } => opened.with(|_| Ok(())),
             Self::Version { kept, .. } => kept.read(py).map(|_| ()),
             Self::Write { transaction, nested, .. } => {
-                let open = match nested {
-                    None => transaction.is_open(),
-                    Some(number) => transaction.is_nested(*number),
-                };
-                if open { Ok(()) } else { Err(errors::to_python(oocmap::Error::TransactionClosed)) }
+                if transaction.is_open(*nested) {
+                    Ok(())
+                } else {
+                    Err(errors::to_python(oocmap::Error::TransactionClosed))
+                }
             }
         }
     }
@@ -134,12 +134,18 @@ impl Access {
     #[inline]
     pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
         match self {
-            Self::Live { opened, .. } => match opened.with(|environment| Ok(environment.participating()))? {
-                Some(transaction) if tasks::takes_part(py, &transaction)? => {
-                    Ok(Reader::Transaction(transaction))
+            Self::Live { opened, .. } => {
+                let reader = opened.with(|environment| match environment.participating() {
+                    None => environment.current().map(Reader::Version),
+                    Some(transaction) => Ok(Reader::Transaction(transaction)),
+                })?;
+                match reader {
+                    Reader::Transaction(transaction) if !tasks::takes_part(py, &transaction)? => {
+                        opened.with(Environment::current).map(Reader::Version)
+                    }
+                    reader => Ok(reader),
                 }
-                _ => opened.with(Environment::current).map(Reader::Version),
-            },
+            }
             Self::Write { transaction, .. } => {
                 self.check(py)?;
                 Ok(Reader::Transaction(Arc::clone(transaction)))

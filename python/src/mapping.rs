@@ -210,8 +210,9 @@ impl Mapping {
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
         let (key, draft) = (key::entry_key(key)?, encode::draft(&default)?);
         let stored = access.change_all(py, |scope| {
-            if scope.contains(key.ordered())? {
-                return scope.get(key.ordered());
+            let found = scope.get(key.ordered())?;
+            if found.is_some() {
+                return Ok(found);
             }
             scope.put(&key, draft)?;
             scope.get(key.ordered())

@@ -38,10 +38,7 @@ impl Transaction {
     }
 
     fn is_open(&self) -> bool {
-        match self.nested {
-            None => self.transaction.is_open(),
-            Some(number) => self.transaction.is_nested(number),
-        }
+        self.transaction.is_open(self.nested)
     }
 
     fn end(&self, commit: bool) -> oocmap::Result<()> {
@@ -80,7 +77,7 @@ impl Transaction {
         if slf.get().is_open() {
             return Ok(slf);
         }
-        Err(errors::transaction_closed(slf.py(), Error::TransactionClosed.to_string()))
+        Err(errors::to_python(Error::TransactionClosed))
     }
 
     #[pyo3(signature = (exc_type, exc_value, traceback, /))]

@@ -56,15 +56,6 @@ impl WriteScope<'_> {
         self.0.clear()
     }
 
-    /// Whether there is an entry under the ordered bytes of a key.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when the file is damaged.
-    pub fn contains(&self, ordered: &[u8]) -> Result<bool> {
-        Ok(self.0.get(ordered)?.is_some())
-    }
-
     /// A copy of the value under the ordered bytes of a key.
     ///
     /// # Errors

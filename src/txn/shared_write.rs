@@ -115,9 +115,9 @@ impl SharedWrite {
         self.ended.lock()
     }
 
-    /// Whether it has neither been committed nor rolled back.
-    pub fn is_open(&self) -> bool {
-        matches!(&*self.lock(), Phase::Open(_))
+    /// Whether it, or the nested one of this number, has neither been committed nor rolled back.
+    pub fn is_open(&self, nested: Option<u64>) -> bool {
+        self.lock().open().is_ok_and(|open| nested.is_none_or(|number| nested_depth(open, number).is_ok()))
     }
 
     /// Whether the storage had no room for it, so that everything was taken back; it still has to be ended.
@@ -171,11 +171,6 @@ impl SharedWrite {
         let savepoint = open.state.savepoint();
         open.nested.push((number, savepoint));
         Ok(number)
-    }
-
-    /// Whether a nested transaction has not ended.
-    pub fn is_nested(&self, number: u64) -> bool {
-        self.lock().open().is_ok_and(|open| open.nested.iter().any(|(nested, _)| *nested == number))
     }
 
     /// Whether no nested transaction is open within this one, or within the nested one of this number.
