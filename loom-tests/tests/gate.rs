@@ -94,13 +94,7 @@ macro_rules! models {
                         entry => assert_eq!(entry, Entry::GaveUp),
                     })
                 };
-                let patient = {
-                    let gate = Arc::clone(&gate);
-                    thread::spawn(move || {
-                        assert_eq!(gate.enter(3, || Wait::For(FOR_EVER)), Entry::Entered);
-                        gate.leave();
-                    })
-                };
+                let patient = passing(&gate, 3);
                 gate.leave();
                 impatient.join().unwrap();
                 patient.join().unwrap();
@@ -108,18 +102,22 @@ macro_rules! models {
             });
         }
 
+        /// A thread that goes in and leaves again.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        fn passing(gate: &Arc<Gate>, owner: u64) -> thread::JoinHandle<()> {
+            let gate = Arc::clone(gate);
+            thread::spawn(move || {
+                assert_eq!(gate.enter(owner, || Wait::For(FOR_EVER)), Entry::Entered);
+                gate.leave();
+            })
+        }
+
         /// Waiting for oneself would never end, so it is refused, and whoever is inside stays there.
         #[allow(dead_code, reason = "each twin is put to one model")]
         pub(super) fn no_one_waits_for_itself() {
             explore(|| {
                 let gate = Arc::new(Gate::default());
-                let other = {
-                    let gate = Arc::clone(&gate);
-                    thread::spawn(move || {
-                        assert_eq!(gate.enter(1, || Wait::For(FOR_EVER)), Entry::Entered);
-                        gate.leave();
-                    })
-                };
+                let other = passing(&gate, 1);
                 assert_eq!(gate.enter(2, || Wait::For(FOR_EVER)), Entry::Entered);
                 assert_eq!(gate.enter(2, || Wait::For(FOR_EVER)), Entry::AlreadyInside);
                 gate.leave();
@@ -132,13 +130,7 @@ macro_rules! models {
         pub(super) fn who_waits_does_not_wait_twice() {
             explore(|| {
                 let gate = Arc::new(Gate::default());
-                let other = {
-                    let gate = Arc::clone(&gate);
-                    thread::spawn(move || {
-                        assert_eq!(gate.enter(1, || Wait::For(FOR_EVER)), Entry::Entered);
-                        gate.leave();
-                    })
-                };
+                let other = passing(&gate, 1);
                 let handler = || {
                     assert_eq!(gate.enter(2, || Wait::For(FOR_EVER)), Entry::AlreadyInside);
                     Wait::For(FOR_EVER)
