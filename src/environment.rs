@@ -174,6 +174,11 @@ impl Environment {
         self.core.is_resized(*since)
     }
 
+    /// Whether that thread has changed the number of elements in some container since.
+    pub fn are_objects_resized(&self, since: &Resized) -> bool {
+        self.core.are_objects_resized(*since)
+    }
+
     /// Makes sure that everything committed is on the disk.
     ///
     /// # Errors
@@ -189,14 +194,18 @@ impl Environment {
     ///
     /// `Corrupted` when the file is damaged.
     pub fn stats(&self) -> Result<Stats> {
-        let read = self.current()?;
+        // A reader of its own, which is gone before the readers are counted.
+        let read = self.read()?;
+        let (entries, objects, version) = (read.len()?, read.objects()?, read.version());
+        drop(read);
         let store = self.core.store.stats()?;
         Ok(Stats {
-            entries: read.len()?,
+            entries,
+            objects,
             file_size: store.file_size,
             free_bytes: store.free_bytes,
             readers: store.readers,
-            version: read.version(),
+            version,
             format: crate::format::header::FORMAT,
         })
     }
@@ -221,6 +230,8 @@ impl Environment {
 pub struct Stats {
     /// How many entries there are.
     pub entries: u64,
+    /// How many records and parts of long containers stand outside of the entries.
+    pub objects: u64,
     /// The size of the data file, in bytes.
     pub file_size: u64,
     /// How much of it is free for new data, in bytes.

@@ -34,6 +34,8 @@ pub enum Error {
         /// Why it was refused.
         reason: String,
     },
+    /// An object that is gone: deleted, or made by a transaction that was rolled back.
+    Stale,
     /// A key that has no place in the order of keys, such as NaN.
     InvalidKey(String),
     /// A value that can't be stored.
@@ -88,6 +90,9 @@ impl fmt::Display for Error {
             Self::Corrupted(what) => {
                 write!(f, "the data file is damaged: {what}; restore it from a backup")
             }
+            Self::Stale => f.write_str(
+                "the object is gone: it was deleted, or made in a transaction that was rolled back; read it from the map again",
+            ),
             Self::Format { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::InvalidKey(what)
             | Self::Unsupported(what)

@@ -25,13 +25,16 @@ pub use error::{Error, Result};
 pub use format::{
     builder::{Block, Draft, Role, ValueBuilder},
     key::{Key, KeyBytes, MAX_DEPTH, encode_bytes, encode_int, encode_str},
-    record::{Checked, Container, ContainerKind, Node, RecordView, Text},
+    record::{Checked, Container, ContainerKind, Node, ObjectId, RecordView, Reference, Text},
     scalar::{Scalar, bytes_int, int_bytes},
     temporal::{Date, Time, Zone},
     word::Word,
 };
 pub use object::{
     check::Problem,
+    container::{
+        ContainerView, Element, Hold, Keep, Long, Members, ReadObjects, Reader, Run, RunElements, Tables,
+    },
     entry_ref::EntryRef,
     held::Held,
     read_transaction::{ReadTransaction, Scan},
@@ -42,5 +45,12 @@ pub use object::{
     write_transaction::{WriteScope, WriteTransaction},
 };
 pub use options::{Durability, Options};
-pub use store::{Location, Reader};
-pub use txn::{core::Resized, entry::EntryKey, patience::Patience, scan::Span, shared_write::SharedWrite};
+pub use store::{Location, Reader as ReaderSlot};
+pub use txn::{
+    change::{Change, Position, Stamp},
+    core::Resized,
+    entry::EntryKey,
+    patience::Patience,
+    scan::Span,
+    shared_write::SharedWrite,
+};

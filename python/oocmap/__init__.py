@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import abc as _abc
 
+from oocmap._classes import register
 from oocmap._oocmap import (
     ItemsView,
     KeysView,
+    LazyByteArray,
     LazyDict,
     LazyFrozenSet,
     LazyList,
@@ -44,6 +46,7 @@ __all__ = [
     "FormatError",
     "ItemsView",
     "KeysView",
+    "LazyByteArray",
     "LazyDict",
     "LazyFrozenSet",
     "LazyList",
@@ -64,16 +67,18 @@ __all__ = [
     "UnsupportedTypeError",
     "ValuesView",
     "__version__",
+    "register",
 ]
 
 _abc.MutableMapping.register(OOCMap)
 _abc.MutableMapping.register(Transaction)
 _abc.Mapping.register(Snapshot)
 _abc.Mapping.register(MapRange)
-_abc.Mapping.register(LazyDict)
-_abc.Sequence.register(LazyList)
+_abc.MutableMapping.register(LazyDict)
+_abc.MutableSequence.register(LazyList)
+_abc.MutableSequence.register(LazyByteArray)
 _abc.Sequence.register(LazyTuple)
-_abc.Set.register(LazySet)
+_abc.MutableSet.register(LazySet)
 _abc.Set.register(LazyFrozenSet)
 _abc.KeysView.register(KeysView)
 _abc.ValuesView.register(ValuesView)

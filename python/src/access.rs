@@ -6,14 +6,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 
-use oocmap::{Environment, Options, ReadTransaction, SharedScan, SharedWrite, Span, WriteScope};
+use oocmap::{Environment, Options, ReadTransaction, Reader, SharedScan, SharedWrite, Span, WriteScope};
 use pyo3::{prelude::*, types::PyMapping};
 
 use crate::{
     convert::{decode, key},
     errors::{self, OrRaise},
-    iterators::{MapIterator, Part as Give, Walk},
-    lazy::sequence::same_or_equal,
+    iterators::{MapIterator, Walk},
+    lazy::{sequence::same_or_equal, walk::Part as Give},
     names::Origin,
     pending::waiting,
     tasks,
@@ -97,10 +97,14 @@ pub(crate) enum Access {
     Version { opened: Arc<Opened>, origin: Arc<Origin>, kept: Arc<Kept> },
 }
 
-/// Where a mapping reads right now.
-pub(crate) enum Reader {
-    Version(ReadTransaction),
-    Transaction(Arc<SharedWrite>),
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Live { .. } => "Live",
+            Self::Write { .. } => "Write",
+            Self::Version { .. } => "Version",
+        })
+    }
 }
 
 impl Access {
@@ -113,6 +117,33 @@ impl Access {
     pub(crate) fn origin(&self) -> &Arc<Origin> {
         match self {
             Self::Live { origin, .. } | Self::Write { origin, .. } | Self::Version { origin, .. } => origin,
+        }
+    }
+
+    /// Whether two of these are of one map, and of one version if they are of a snapshot's.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Version { kept, .. }, Self::Version { kept: other, .. }) => Arc::ptr_eq(kept, other),
+            (Self::Version { .. }, _) | (_, Self::Version { .. }) => false,
+            _ => self.is_same_map(other),
+        }
+    }
+
+    /// Whether two of these are of one map, and neither of a snapshot.
+    pub(crate) fn is_live_same_map(&self, other: &Self) -> bool {
+        !matches!(self, Self::Version { .. })
+            && !matches!(other, Self::Version { .. })
+            && self.is_same_map(other)
+    }
+
+    fn is_same_map(&self, other: &Self) -> bool {
+        let (own, other) = (self.opened(), other.opened());
+        if Arc::ptr_eq(own, other) {
+            return true;
+        }
+        match (own.environment(), other.environment()) {
+            (Ok(own), Ok(other)) => own.is_same(&other),
+            _ => false,
         }
     }
 
@@ -195,7 +226,7 @@ impl Access {
     }
 
     pub(crate) fn get<'py>(
-        &self,
+        self: &Arc<Self>,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -206,14 +237,18 @@ impl Access {
         self.get_ordered(py, &ordered)
     }
 
-    fn get_ordered<'py>(&self, py: Python<'py>, ordered: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn get_ordered<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        ordered: &[u8],
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self.reader(py)? {
             Reader::Version(read) => match read.stored(ordered).or_raise()? {
-                Some(stored) => decode::stored(py, &read, self.origin(), stored).map(Some),
+                Some(stored) => decode::stored(py, &read, self, stored, ordered).map(Some),
                 None => Ok(None),
             },
             Reader::Transaction(transaction) => match transaction.get(ordered).or_raise()? {
-                Some(copied) => decode::copied(py, self.origin(), copied).map(Some),
+                Some(copied) => decode::copied(py, self, copied, ordered).map(Some),
                 None => Ok(None),
             },
         }
@@ -231,19 +266,23 @@ impl Access {
     }
 
     /// Deletes an entry and answers its value, which is made first: if that fails, nothing is deleted.
-    pub(crate) fn take<'py>(&self, py: Python<'py>, ordered: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(crate) fn take<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        ordered: &[u8],
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         loop {
             match self.reader(py)? {
                 Reader::Transaction(transaction) => {
                     let Some(copied) = transaction.get(ordered).or_raise()? else { return Ok(None) };
-                    let value = decode::copied(py, self.origin(), copied)?;
+                    let value = decode::copied(py, self, copied, ordered)?;
                     let taken = self.change(py, true, |scope| scope.delete(ordered))?;
                     return Ok(taken.then_some(value));
                 }
                 Reader::Version(read) => {
                     let Some(raw) = read.raw(ordered).or_raise()? else { return Ok(None) };
                     let Some(stored) = read.stored(ordered).or_raise()? else { return Ok(None) };
-                    let value = decode::stored(py, &read, self.origin(), stored)?;
+                    let value = decode::stored(py, &read, self, stored, ordered)?;
                     // Whoever changed it meanwhile was first, and this one takes what they left.
                     if self.change(py, true, |scope| scope.delete_unchanged(ordered, raw))? {
                         return Ok(Some(value));
@@ -294,14 +333,14 @@ impl Access {
 /// A mapping's entries between two bounds, forward or backward.
 #[derive(Clone)]
 pub(crate) struct Part {
-    pub(crate) access: Access,
+    pub(crate) access: Arc<Access>,
     pub(crate) span: Span,
     pub(crate) reverse: bool,
 }
 
 impl Part {
-    pub(crate) fn whole(access: &Access) -> Self {
-        Self { access: access.clone(), span: Span::all(), reverse: false }
+    pub(crate) fn whole(access: &Arc<Access>) -> Self {
+        Self { access: Arc::clone(access), span: Span::all(), reverse: false }
     }
 
     pub(crate) fn len(&self, py: Python<'_>) -> PyResult<usize> {
@@ -325,7 +364,7 @@ impl Part {
         let (span, backward) = (self.span.clone(), backward != self.reverse);
         let walk = match self.access.reader(py)? {
             Reader::Version(read) => {
-                let live = match &self.access {
+                let live = match &*self.access {
                     Access::Live { opened, .. } => {
                         let environment = opened.environment()?;
                         let resized = environment.resized();
@@ -340,7 +379,7 @@ impl Part {
                 Walk::Transaction { transaction, scan: SharedScan::new(span, backward), resized }
             }
         };
-        Ok(MapIterator::new(walk, part, Arc::clone(self.access.origin())))
+        Ok(MapIterator::new(walk, part, Arc::clone(&self.access)))
     }
 
     pub(crate) fn get<'py>(

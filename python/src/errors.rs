@@ -38,6 +38,14 @@ exceptions! {
     transaction => "TransactionError",
     lock_timeout => "LockTimeoutError",
     unsupported => "UnsupportedTypeError",
+    stale => "StaleObjectError",
+    unsafe_pickle => "UnsafePickleError",
+}
+
+/// Whether an exception says that an object has no native form.
+pub(crate) fn is_unsupported(py: Python<'_>, error: &PyErr) -> bool {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    class(py, &CLASS, "UnsupportedTypeError").is_ok_and(|class| error.is_instance(py, &class))
 }
 
 macro_rules! os_exceptions {
@@ -78,6 +86,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
             Error::Corrupted(_) => corrupted(py, None, text),
             Error::Format { .. } => format(py, None, text),
             Error::Unsupported(_) => unsupported(py, text),
+            Error::Stale => stale(py, text),
             Error::InvalidKey(_) | Error::TooLarge(_) | Error::InvalidOption(_) => {
                 PyValueError::new_err(text)
             }

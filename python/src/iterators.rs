@@ -1,8 +1,8 @@
-//! Iterators over lazy containers and over the map.
+//! Iterators over the map.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oocmap::{Environment, ReadTransaction, Resized, Scan, SharedScan, SharedWrite};
+use oocmap::{Environment, KeyBytes, ReadTransaction, Resized, Scan, SharedScan, SharedWrite};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
@@ -10,68 +10,11 @@ use pyo3::{
 };
 
 use crate::{
+    access::Access,
     convert::{decode, key},
     errors::OrRaise,
-    lazy::Handle,
-    names::Origin,
+    lazy::walk::Part,
 };
-
-/// What an iterator gives of each item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Elements, members or keys.
-    Items,
-    /// The values of a dict.
-    Values,
-    /// Pairs of key and value.
-    Pairs,
-}
-
-/// An iterator over a lazy container.
-#[pyclass(module = "oocmap._oocmap")]
-pub(crate) struct LazyIterator {
-    handle: Handle,
-    part: Part,
-    /// What is left, from the front to before the back.
-    left: std::ops::Range<usize>,
-    backward: bool,
-}
-
-impl LazyIterator {
-    pub(crate) fn forward(handle: Handle, part: Part) -> Self {
-        let left = 0..handle.len();
-        Self { handle, part, left, backward: false }
-    }
-
-    pub(crate) fn backward(handle: Handle, part: Part) -> Self {
-        Self { backward: true, ..Self::forward(handle, part) }
-    }
-}
-
-#[pymethods]
-impl LazyIterator {
-    fn __iter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let next = if self.backward { self.left.next_back() } else { self.left.next() };
-        let Some(index) = next else { return Ok(None) };
-        match self.part {
-            Part::Items => self.handle.item(py, index),
-            Part::Values => self.handle.value(py, index),
-            Part::Pairs => {
-                let pair = (self.handle.item(py, index)?, self.handle.value(py, index)?);
-                Ok(pair.into_pyobject(py)?.into_any())
-            }
-        }
-        .map(Some)
-    }
-
-    fn __length_hint__(&self) -> usize {
-        self.left.len()
-    }
-}
 
 /// Where an iterator over the map reads.
 pub(crate) enum Walk {
@@ -90,12 +33,12 @@ pub(crate) enum Walk {
 pub(crate) struct MapIterator {
     walk: Mutex<Walk>,
     part: Part,
-    origin: Arc<Origin>,
+    access: Arc<Access>,
 }
 
 impl MapIterator {
-    pub(crate) fn new(walk: Walk, part: Part, origin: Arc<Origin>) -> Self {
-        Self { walk: Mutex::new(walk), part, origin }
+    pub(crate) fn new(walk: Walk, part: Part, access: Arc<Access>) -> Self {
+        Self { walk: Mutex::new(walk), part, access }
     }
 
     /// The first that a new iterator gives.
@@ -119,7 +62,10 @@ impl MapIterator {
                     Some(text) => Ok(PyString::new(py, text).into_any()),
                     None => key::to_python_object(py, &entry.key().or_raise()?),
                 };
-                let value = || decode::stored(py, read, &self.origin, read.open(&entry).or_raise()?);
+                let value = || {
+                    let ordered = entry.ordered().or_raise()?;
+                    decode::stored(py, read, &self.access, read.open(&entry).or_raise()?, &ordered)
+                };
                 part_of(py, self.part, key, value).map(Some)
             }
             Walk::Transaction { transaction, scan, resized } => {
@@ -128,9 +74,11 @@ impl MapIterator {
                 }
                 let wanted = self.part != Part::Items;
                 let Some((key, value)) = transaction.next(scan, wanted).or_raise()? else { return Ok(None) };
+                let mut ordered = KeyBytes::new();
+                key.encode(&mut ordered).or_raise()?;
                 let key = || key::to_python_object(py, &key);
                 let value = || match value {
-                    Some(value) => decode::copied(py, &self.origin, value),
+                    Some(value) => decode::copied(py, &self.access, value, &ordered),
                     None => Ok(py.None().into_bound(py)),
                 };
                 part_of(py, self.part, key, value).map(Some)

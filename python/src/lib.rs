@@ -16,6 +16,7 @@ mod lazy;
 mod map;
 mod mapping;
 mod names;
+mod pairs;
 mod pending;
 mod snapshot;
 mod tasks;
@@ -33,8 +34,12 @@ mod _oocmap {
     #[pymodule_export]
     use crate::{
         buffer::PageBuffer,
-        iterators::{LazyIterator, MapIterator},
-        lazy::{dict::LazyDict, list::LazyList, set::LazyFrozenSet, set::LazySet, tuple::LazyTuple},
+        convert::classes::Recipe,
+        iterators::MapIterator,
+        lazy::{
+            bytearray::LazyByteArray, dict::LazyDict, iterators::LazyIterator, list::LazyList,
+            set::LazyFrozenSet, set::LazySet, tuple::LazyTuple,
+        },
         map::OOCMap,
         mapping::Mapping,
         snapshot::Snapshot,

@@ -34,6 +34,9 @@ use crate::{
 ///     commit; never more, and it never leaves an inconsistent map.
 /// lock_timeout : float or None
 ///     Seconds to wait for another writer before ``LockTimeoutError``; ``None`` to wait for ever.
+/// allow_pickle : bool
+///     Store objects that have no native form with pickle, and read those that were. Unpickling runs whatever code the
+///     file's author chose, so open only files that you trust so. Without it nothing is pickled or unpickled.
 ///
 /// Raises
 /// ------
@@ -51,7 +54,7 @@ impl OOCMap {
     #[new]
     #[pyo3(
         signature = (*args, **kwargs),
-        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', lock_timeout=None)"
+        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', lock_timeout=None, allow_pickle=False)"
     )]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         // `__init__` opens, so that subclasses may have arguments of their own.
@@ -59,7 +62,8 @@ impl OOCMap {
         PyClassInitializer::from(Mapping::unopened()).add_subclass(Self)
     }
 
-    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", lock_timeout=None))]
+    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", lock_timeout=None, allow_pickle=false))]
+    #[expect(clippy::too_many_arguments, reason = "the options of a map")]
     fn __init__(
         slf: Bound<'_, Self>,
         path: &Bound<'_, PyAny>,
@@ -68,6 +72,7 @@ impl OOCMap {
         max_size: Option<&Bound<'_, PyAny>>,
         durability: &str,
         lock_timeout: Option<f64>,
+        allow_pickle: bool,
     ) -> PyResult<()> {
         let py = slf.py();
         let path = file_path(path)?;
@@ -81,7 +86,7 @@ impl OOCMap {
         let environment = py.detach(|| Environment::open(&path, &options)).or_raise()?;
         slf.as_super().get().open(Access::Live {
             opened: Arc::new(Opened::new(environment)),
-            origin: Arc::new(Origin::default()),
+            origin: Arc::new(Origin { allow_pickle, ..Origin::default() }),
         })
     }
 
@@ -147,6 +152,7 @@ impl OOCMap {
         keywords.set_item("create", false)?;
         keywords.set_item("max_size", options.max_size)?;
         keywords.set_item("lock_timeout", options.lock_timeout.map(|limit| limit.as_secs_f64()))?;
+        keywords.set_item("allow_pickle", access.origin().allow_pickle)?;
         let path = std::path::absolute(path)?;
         keywords.set_item("durability", name_of(options.durability))?;
         let reopen = py.import("oocmap._reopen")?.getattr("reopen")?;

@@ -1,8 +1,11 @@
 //! What maps, transactions and snapshots have in common: they are mappings.
 
-use std::{ops::Bound as Limit, sync::OnceLock};
+use std::{
+    ops::Bound as Limit,
+    sync::{Arc, OnceLock},
+};
 
-use oocmap::{Copied, Draft, EntryKey, Span};
+use oocmap::{ContainerKind, Copied, Draft, EntryKey, Reader, Span, Stored};
 use pyo3::{
     exceptions::{PyKeyError, PyTypeError},
     intern,
@@ -11,12 +14,13 @@ use pyo3::{
 };
 
 use crate::{
-    access::{Access, Part, Reader},
+    access::{Access, Part},
     buffer::{self, Lender},
     convert::{decode, encode, key},
     errors::{self, OrRaise},
-    iterators::{MapIterator, Part as Give},
-    lazy,
+    iterators::MapIterator,
+    lazy::{self, walk::Part as Give},
+    pairs::each_pair,
     pending::{seconds, waiting},
     snapshot::Snapshot,
     tasks,
@@ -27,7 +31,7 @@ use crate::{
 /// The common base of maps, transactions and snapshots.
 #[pyclass(frozen, subclass, mapping, weakref, module = "oocmap._oocmap")]
 pub(crate) struct Mapping {
-    access: OnceLock<Access>,
+    access: OnceLock<Arc<Access>>,
 }
 
 impl Mapping {
@@ -37,25 +41,25 @@ impl Mapping {
     }
 
     pub(crate) fn new(access: Access) -> Self {
-        Self { access: OnceLock::from(access) }
+        Self { access: OnceLock::from(Arc::new(access)) }
     }
 
     /// Gives an unopened mapping what it is a view of.
     pub(crate) fn open(&self, access: Access) -> PyResult<()> {
         self.access
-            .set(access)
+            .set(Arc::new(access))
             .map_err(|_| PyTypeError::new_err("the map is open already; make another object"))
     }
 
     #[inline]
-    pub(crate) fn access(&self) -> PyResult<&Access> {
+    pub(crate) fn access(&self) -> PyResult<&Arc<Access>> {
         self.access.get().ok_or_else(|| {
             Python::attach(|py| errors::closed(py, "the map was never opened: its __init__ was not called"))
         })
     }
 
     /// What it is a view of, when it has been opened.
-    pub(crate) fn opened(&self) -> Option<&Access> {
+    pub(crate) fn opened(&self) -> Option<&Arc<Access>> {
         self.access.get()
     }
 
@@ -76,7 +80,7 @@ impl Mapping {
     ) -> PyResult<()> {
         let access = self.access()?;
         access.writer(py)?;
-        let entries = Self::collect(other, more)?;
+        let entries = Self::collect(access, other, more)?;
         if entries.is_empty() {
             return Ok(());
         }
@@ -90,46 +94,15 @@ impl Mapping {
 
     /// Collects what `update` is given, before anything is changed.
     fn collect(
+        access: &Access,
         other: Option<&Bound<'_, PyAny>>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Vec<(EntryKey, Draft)>> {
         let mut entries = Vec::new();
-        let mut add = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| -> PyResult<()> {
-            entries.push((key::entry_key(key)?, encode::draft(value)?));
+        each_pair("map", other, more, |key, value| {
+            entries.push((key::entry_key(key)?, encode::draft(value, access)?));
             Ok(())
-        };
-        if let Some(other) = other {
-            if let Ok(dict) = other.cast_exact::<PyDict>() {
-                // Taken out first: what the conversion runs may change the dict.
-                for (key, value) in dict.iter().collect::<Vec<_>>() {
-                    add(&key, &value)?;
-                }
-            } else if other.is_instance_of::<Self>() {
-                for pair in other.call_method0("items")?.try_iter()? {
-                    let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
-                    add(&key, &value)?;
-                }
-            } else if other.hasattr("keys")? {
-                for key in other.call_method0("keys")?.try_iter()? {
-                    let key = key?;
-                    add(&key, &other.get_item(&key)?)?;
-                }
-            } else {
-                for (index, pair) in other.try_iter()?.enumerate() {
-                    let pair: Vec<Bound<'_, PyAny>> = pair?.try_iter()?.collect::<PyResult<_>>()?;
-                    let [key, value] = pair.as_slice() else {
-                        return Err(pyo3::exceptions::PyValueError::new_err(format!(
-                            "map update sequence element #{index} has length {}; 2 is required",
-                            pair.len()
-                        )));
-                    };
-                    add(key, value)?;
-                }
-            }
-        }
-        for (key, value) in more.into_iter().flatten() {
-            add(&key, &value)?;
-        }
+        })?;
         // Neighbours share pages, so that sorted entries are cheaper to store; equal keys stay in their order.
         entries.sort_by(|(left, _), (right, _)| left.ordered().cmp(right.ordered()));
         Ok(entries)
@@ -156,7 +129,7 @@ impl Mapping {
 
     fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         self.access()?.writer(py)?;
-        let (key, draft) = (key::entry_key(key)?, encode::draft(value)?);
+        let (key, draft) = (key::entry_key(key)?, encode::draft(value, self.access()?)?);
         self.store(py, &key, draft)
     }
 
@@ -208,7 +181,7 @@ impl Mapping {
             return Ok(found);
         }
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
-        let (key, draft) = (key::entry_key(key)?, encode::draft(&default)?);
+        let (key, draft) = (key::entry_key(key)?, encode::draft(&default, access)?);
         let stored = access.change_all(py, |scope| {
             let found = scope.get(key.ordered())?;
             if found.is_some() {
@@ -218,7 +191,7 @@ impl Mapping {
             scope.get(key.ordered())
         })?;
         match stored {
-            Some(stored) => decode::copied(py, access.origin(), stored),
+            Some(stored) => decode::copied(py, access, stored, key.ordered()),
             None => Ok(default),
         }
     }
@@ -331,7 +304,7 @@ impl Mapping {
             lower: limit(start)?.map_or(Limit::Unbounded, Limit::Included),
             upper: limit(stop)?.map_or(Limit::Unbounded, Limit::Excluded),
         };
-        Ok(MapRange(Part { access: self.access()?.clone(), span, reverse }))
+        Ok(MapRange(Part { access: Arc::clone(self.access()?), span, reverse }))
     }
 
     /// Return the part of the mapping whose keys begin with ``prefix``: a ``str``, ``bytes`` or tuple.
@@ -344,7 +317,7 @@ impl Mapping {
             other => errors::to_python(other),
         })?;
         let span = Span { lower: Limit::Included(bounds.start), upper: Limit::Excluded(bounds.end) };
-        Ok(MapRange(Part { access: self.access()?.clone(), span, reverse }))
+        Ok(MapRange(Part { access: Arc::clone(self.access()?), span, reverse }))
     }
 
     /// Return a plain dict with all entries, whose nested containers are lazy.
@@ -386,7 +359,7 @@ impl Mapping {
     #[classattr]
     const __hash__: Option<Py<PyAny>> = None;
 
-    /// Return a read-only view of a stored ``bytes``, borrowed from the mapped pages without copying.
+    /// Return a read-only view of a stored ``bytes`` or ``bytearray``, borrowed from the mapped pages without copying.
     ///
     /// Returns
     /// -------
@@ -399,24 +372,32 @@ impl Mapping {
     /// KeyError
     ///     When there is no such key.
     /// TypeError
-    ///     When something else than ``bytes`` is stored there.
+    ///     When something else is stored there.
     #[pyo3(signature = (key, /))]
     fn view<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyMemoryView>> {
         let access = self.access()?;
         let ordered = key::look_up(key)?.ok_or_else(|| no_key(key))?;
         match access.reader(py)? {
             Reader::Version(read) => match read.stored(&ordered).or_raise()?.ok_or_else(|| no_key(key))? {
-                oocmap::Stored::Scalar(encoded) => {
+                Stored::Scalar(encoded) => {
                     let lender = Lender { read: read.clone(), borrows: access.origin().borrows.clone() };
-                    buffer::view(py, Some(lender), encoded)
+                    return buffer::view(py, Some(lender), encoded);
                 }
-                _ => Err(lazy::not_viewable()),
+                Stored::Record(..) | Stored::Object(_) => {}
+                Stored::Archive(_) => return Err(lazy::not_viewable()),
             },
             Reader::Transaction(transaction) => match transaction.get(&ordered).or_raise()? {
-                Some(Copied::Scalar(encoded)) => lazy::copied_view(py, &encoded),
-                Some(_) => Err(lazy::not_viewable()),
-                None => Err(no_key(key)),
+                Some(Copied::Scalar(encoded)) => return lazy::copied_view(py, &encoded),
+                Some(Copied::Record(_) | Copied::Object(_)) => {}
+                Some(Copied::Archive(_)) => return Err(lazy::not_viewable()),
+                None => return Err(no_key(key)),
             },
+        }
+        match lazy::of(&access.get(py, key)?.ok_or_else(|| no_key(key))?) {
+            Some(handle) if handle.kind() == ContainerKind::ByteArray => {
+                lazy::memory::of_byte_array(py, handle)
+            }
+            _ => Err(lazy::not_viewable()),
         }
     }
 
@@ -521,8 +502,9 @@ impl Mapping {
     /// Returns
     /// -------
     /// dict
-    ///     ``entries``; ``file_size`` and ``free_bytes``, in bytes; ``readers``, a list with the ``pid`` of each
-    ///     process that has a version pinned and how many versions that is ``behind``; ``version``; ``format``.
+    ///     ``entries``; ``objects``: how many records and parts of long containers stand outside of entries;
+    ///     ``file_size`` and ``free_bytes``, in bytes; ``readers``, a list with the ``pid`` of each process that has a
+    ///     version pinned and how many versions that is ``behind``; ``version``; ``format``.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let access = self.access()?;
         access.check(py)?;
@@ -530,6 +512,7 @@ impl Mapping {
         let stats = py.detach(|| environment.stats()).or_raise()?;
         let dict = PyDict::new(py);
         dict.set_item("entries", stats.entries)?;
+        dict.set_item("objects", stats.objects)?;
         dict.set_item("file_size", stats.file_size)?;
         dict.set_item("free_bytes", stats.free_bytes)?;
         let readers = PyList::empty(py);

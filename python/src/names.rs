@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use oocmap::{Held, Scope};
 use pyo3::{prelude::*, types::PyString};
 
-use crate::{buffer::Borrows, errors::OrRaise};
+use crate::{access::Access, buffer::Borrows, errors::OrRaise};
 
 /// Python strings by symbol.
 #[derive(Debug, Default)]
@@ -44,11 +44,22 @@ pub(crate) struct Origin {
     pub(crate) names: Arc<Names>,
     /// Counts the views that borrow from the snapshot.
     pub(crate) borrows: Option<Borrows>,
+    /// Whether what was stored with pickle may be read, and what has no native form be stored so.
+    pub(crate) allow_pickle: bool,
 }
 
 /// A record, and where it comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) held: Arc<Held>,
-    pub(crate) origin: Arc<Origin>,
+    /// What the objects are read and written through that the record refers to.
+    pub(crate) access: Arc<Access>,
+    /// The ordered bytes of the key that the record was found under.
+    pub(crate) seen: Option<Arc<[u8]>>,
+}
+
+impl Source {
+    pub(crate) fn origin(&self) -> &Arc<Origin> {
+        self.access.origin()
+    }
 }

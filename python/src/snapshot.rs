@@ -39,6 +39,7 @@ impl Snapshot {
             origin: Arc::new(Origin {
                 names: Arc::clone(&access.origin().names),
                 borrows: Some(Arc::clone(&borrows)),
+                allow_pickle: access.origin().allow_pickle,
             }),
             kept: Arc::clone(&kept),
         });

@@ -8,8 +8,13 @@ use pyo3::{
 
 use crate::{
     access::Part as MapPart,
-    iterators::{LazyIterator, Part},
-    lazy::{Handle, sequence::same_or_equal},
+    lazy::{
+        dict::{contains, look_up},
+        handle::Handle,
+        iterators::LazyIterator,
+        sequence::same_or_equal,
+        walk::Part,
+    },
 };
 
 /// What a view is of.
@@ -25,7 +30,7 @@ impl Viewed {
     fn len(&self, py: Python<'_>) -> PyResult<usize> {
         match self {
             Self::Map(part) => part.len(py),
-            Self::Lazy(handle) => Ok(handle.len()),
+            Self::Lazy(handle) => handle.view(py)?.len(),
         }
     }
 
@@ -33,12 +38,7 @@ impl Viewed {
         match self {
             Self::Map(map) => Ok(Bound::new(py, map.iterate(py, part, backward)?)?.into_any()),
             Self::Lazy(handle) => {
-                let iterator = if backward {
-                    LazyIterator::backward(handle.clone(), part)
-                } else {
-                    LazyIterator::forward(handle.clone(), part)
-                };
-                Ok(Bound::new(py, iterator)?.into_any())
+                Ok(Bound::new(py, LazyIterator::of_members(py, handle, part, backward)?)?.into_any())
             }
         }
     }
@@ -47,17 +47,14 @@ impl Viewed {
     fn lookup<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self {
             Self::Map(part) => part.get(py, key),
-            Self::Lazy(handle) => match crate::lazy::dict::position(handle, key)? {
-                Some(index) => handle.value(py, index).map(Some),
-                None => Ok(None),
-            },
+            Self::Lazy(handle) => look_up(py, handle, key),
         }
     }
 
     fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         match self {
             Self::Map(part) => part.contains(py, key),
-            Self::Lazy(handle) => Ok(crate::lazy::dict::position(handle, key)?.is_some()),
+            Self::Lazy(handle) => contains(py, handle, key),
         }
     }
 
@@ -160,11 +157,26 @@ macro_rules! set_like_view {
             }
 
             fn __and__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-                self.combine(other, |own, other| own.bitand(other))
+                let py = other.py();
+                let Ok(elements) = other.try_iter() else { return Ok(py.NotImplemented().into_bound(py)) };
+                // As with views of dicts, it is the other's elements that are given, unless there are more of them.
+                if let Ok(set) = other.cast_exact::<PySet>()
+                    && self.0.len(py)? <= set.len()
+                {
+                    return set.call_method1("intersection", (self.to_set(py)?,));
+                }
+                let common = PySet::empty(py)?;
+                for element in elements {
+                    let element = element?;
+                    if self.holds(&element)? {
+                        common.add(element)?;
+                    }
+                }
+                Ok(common.into_any())
             }
 
             fn __rand__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-                self.combine(other, |own, other| other.bitand(own))
+                self.__and__(other)
             }
 
             fn __or__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

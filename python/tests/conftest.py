@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from oocmap import OOCMap
+from oocmap import OOCMap, _classes
 
 COMMON = settings(
     deadline=None,
@@ -37,6 +38,17 @@ def pytest_report_header(config: pytest.Config) -> str:
 def path(tmp_path: Path) -> Path:
     """Where a map may be made; nothing is there yet."""
     return tmp_path / "map.ooc"
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Forget afterwards which classes a test registered, and remember those that it forgot."""
+    recipes: list[dict[Any, Any]] = [_classes.by_class, _classes.by_name]
+    before = [dict(known) for known in recipes]
+    yield
+    for known, then in zip(recipes, before, strict=True):
+        known.clear()
+        known.update(then)
 
 
 @pytest.fixture

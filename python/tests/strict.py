@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import os
 import struct
 import tempfile
+from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -33,6 +36,8 @@ def exactly(value: Any) -> str:
     name = kind.__name__
     if value is None or value is ... or kind in (bool, int, bytes, UUID, dt.timedelta, dt.date):
         text = hex(value) if kind is int else repr(value)
+    elif kind is bytearray:
+        text = repr(bytes(value))
     elif kind is str:
         text = ascii(value)
     elif kind is float:
@@ -55,7 +60,20 @@ def exactly(value: Any) -> str:
         text = ", ".join(map(exactly, value))
     elif kind in (set, frozenset):
         text = ", ".join(sorted(map(exactly, value)))
-    elif kind is dict:
+    elif kind is deque:
+        text = f"{exactly(list(value))}, {value.maxlen}"
+    elif kind is defaultdict:
+        text = f"{value.default_factory!r}, {exactly(dict(value))}"
+    elif kind in (PurePosixPath, PureWindowsPath, PosixPath, WindowsPath):
+        text = ascii(str(value))
+    elif isinstance(value, Enum):
+        text = f"{kind.__module__}.{value._name_} {exactly(value._value_)}"
+    elif issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        text = f"{kind.__module__} {exactly(tuple(value))}"
+    elif hasattr(kind, "__dataclass_fields__"):
+        names = (field.name for field in dataclasses.fields(value))
+        text = f"{kind.__module__} {exactly({name: getattr(value, name) for name in names})}"
+    elif kind in (dict, OrderedDict, Counter):
         text = ", ".join(f"{exactly(key)}: {exactly(item)}" for key, item in value.items())
     else:
         raise TypeError(f"nobody said how to compare {kind!r} exactly")

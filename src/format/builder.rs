@@ -1,14 +1,25 @@
 //! Builds the record of a value, piece by piece and without recursion.
 
-use rkyv::{Archive, Serialize, rancor};
+mod archive;
+mod existing;
+pub(crate) mod part;
+
+pub(crate) use self::archive::{Placement, narrow_hash};
+
+use rkyv::{Archive, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    key::{Key, KeyBytes},
+    record::{ContainerKind, ObjectId, Reference, Slot},
     scalar::Scalar,
     varint,
     word::{PAYLOAD_LIMIT, Tag, Word, constant, fold_sign},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sync::Arc,
+};
 
 /// A dict or set of more members than this has an index of their hashes.
 pub(crate) const INDEXED_FROM: u32 = 16;
@@ -54,6 +65,8 @@ pub struct Block {
     at: u32,
     len: u32,
     indexed: bool,
+    /// Whether the index is in order already.
+    sorted: bool,
     dict: bool,
 }
 
@@ -79,7 +92,7 @@ impl Block {
 }
 
 /// A text whose final place is known only inside the write transaction.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     start: usize,
     end: usize,
@@ -88,7 +101,7 @@ pub(crate) struct Pending {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PendingKind {
-    /// A short dict key, which may become a symbol.
+    /// A short dict key or name, which may become a symbol.
     Name,
     /// A long scalar, encoded, which may be stored once for all.
     Long,
@@ -116,10 +129,14 @@ pub(crate) enum PendingKind {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ValueBuilder {
     words: Vec<u32>,
-    slots: Vec<u32>,
+    slots: Vec<Slot>,
+    /// The id that the record has already.
+    id: Option<u64>,
+    foreign: Vec<(ObjectId, Option<Arc<[u8]>>)>,
+    reached: Vec<u32>,
     heap: Vec<u8>,
     blocks: Vec<Block>,
     pending: Vec<Pending>,
@@ -140,6 +157,9 @@ impl ValueBuilder {
         Self {
             words: vec![0],
             slots: Vec::new(),
+            id: None,
+            foreign: Vec::new(),
+            reached: Vec::new(),
             heap: Vec::new(),
             blocks: Vec::new(),
             pending: Vec::new(),
@@ -157,6 +177,11 @@ impl ValueBuilder {
     /// A truth value.
     pub fn bool(&self, value: bool) -> Word {
         Word::new(Tag::Constant, if value { constant::TRUE } else { constant::FALSE })
+    }
+
+    /// Ellipsis.
+    pub fn ellipsis(&self) -> Word {
+        Word::new(Tag::Constant, constant::ELLIPSIS)
     }
 
     /// An integer.
@@ -206,6 +231,18 @@ impl ValueBuilder {
         self.str(value, Role::Member)
     }
 
+    /// A text that repeats in many values, such as the name of a class; never inside a dict key or a member of a set.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when the value is larger than a record can be.
+    pub fn symbol(&mut self, value: &str) -> Result<Word> {
+        if value.len() <= SYMBOL_LENGTH {
+            return self.defer(value.as_bytes(), PendingKind::Name);
+        }
+        self.str(value, Role::Value)
+    }
+
     /// Any leaf.
     ///
     /// # Errors
@@ -215,7 +252,7 @@ impl ValueBuilder {
         match value {
             Scalar::None => Ok(self.none()),
             Scalar::Bool(value) => Ok(self.bool(*value)),
-            Scalar::Ellipsis => Ok(Word::new(Tag::Constant, constant::ELLIPSIS)),
+            Scalar::Ellipsis => Ok(self.ellipsis()),
             Scalar::Int(value) => self.int(*value),
             Scalar::Float(value) => self.float(*value),
             Scalar::Str(value) => self.str(value, role),
@@ -236,7 +273,7 @@ impl ValueBuilder {
     ///
     /// `TooLarge` when the value is larger than a record can be.
     pub fn list(&mut self, len: usize) -> Result<(Word, Block)> {
-        self.mutable(Tag::List, len)
+        self.mutable(ContainerKind::List, len)
     }
 
     /// A dict of `len` items.
@@ -245,7 +282,7 @@ impl ValueBuilder {
     ///
     /// `TooLarge` when the value is larger than a record can be.
     pub fn dict(&mut self, len: usize) -> Result<(Word, Block)> {
-        self.mutable(Tag::Dict, len)
+        self.mutable(ContainerKind::Dict, len)
     }
 
     /// A set of `len` members.
@@ -254,7 +291,7 @@ impl ValueBuilder {
     ///
     /// `TooLarge` when the value is larger than a record can be.
     pub fn set(&mut self, len: usize) -> Result<(Word, Block)> {
-        self.mutable(Tag::Set, len)
+        self.mutable(ContainerKind::Set, len)
     }
 
     /// A tuple of `len` elements.
@@ -263,8 +300,7 @@ impl ValueBuilder {
     ///
     /// `TooLarge` when the value is larger than a record can be.
     pub fn tuple(&mut self, len: usize) -> Result<(Word, Block)> {
-        let (at, block) = self.block(Tag::Tuple, len)?;
-        Ok((Word::new(Tag::Tuple, at), block))
+        self.immutable(ContainerKind::Tuple, len)
     }
 
     /// A frozenset of `len` members.
@@ -273,8 +309,70 @@ impl ValueBuilder {
     ///
     /// `TooLarge` when the value is larger than a record can be.
     pub fn frozenset(&mut self, len: usize) -> Result<(Word, Block)> {
-        let (at, block) = self.block(Tag::FrozenSet, len)?;
-        Ok((Word::new(Tag::FrozenSet, at), block))
+        self.immutable(ContainerKind::FrozenSet, len)
+    }
+
+    /// An instance of a class: `len` elements, of which the first names the class.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when the value is larger than a record can be.
+    pub fn instance(&mut self, len: usize) -> Result<(Word, Block)> {
+        self.immutable(ContainerKind::Instance, len)
+    }
+
+    /// A byte array.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when the value is larger than a record can be.
+    pub fn byte_array(&mut self, bytes: &[u8]) -> Result<Word> {
+        let (word, block) = self.mutable(ContainerKind::ByteArray, 1)?;
+        let content = self.bytes_in_place(bytes)?;
+        self.set_item(block, 0, content);
+        Ok(word)
+    }
+
+    /// A reference to an object that lies elsewhere in the map; `key` are the ordered bytes of the key that it was last
+    /// seen under.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when the value is larger than a record can be.
+    pub fn object(&mut self, reference: Reference, key: Option<Arc<[u8]>>) -> Result<Word> {
+        self.foreign.push((reference.id, key));
+        self.refer(reference)
+    }
+
+    /// The key of an item, or the member of a set, or anything inside one.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when the value is larger than a record can be, or the key nests too deeply.
+    pub fn member(&mut self, key: &Key<'_>) -> Result<Word> {
+        let (kind, parts) = match key {
+            Key::Scalar(scalar) => return self.scalar(scalar, Role::Member),
+            Key::Tuple(parts) => (ContainerKind::Tuple, parts),
+            Key::FrozenSet(parts) => (ContainerKind::FrozenSet, parts),
+        };
+        // Limits how deep it may be.
+        key.encode_allowing_nan(&mut KeyBytes::new())?;
+        let (word, block) = self.immutable(kind, parts.len())?;
+        for (index, part) in parts.iter().enumerate() {
+            if block.is_indexed() {
+                let mut ordered = KeyBytes::new();
+                part.encode_allowing_nan(&mut ordered)?;
+                self.index(block, index, &ordered);
+            }
+            let part = self.member(part)?;
+            self.set_item(block, index, part);
+        }
+        Ok(word)
+    }
+
+    /// A leaf that is encoded already.
+    pub(crate) fn encoded(&mut self, encoded: &[u8]) -> Result<Word> {
+        self.scalar(&Scalar::decode(encoded)?, Role::Value)
     }
 
     /// Puts an element of a list or tuple, a member of a set, or a dict's key in its place.
@@ -310,13 +408,19 @@ impl ValueBuilder {
     }
 
     /// Ends the building.
-    pub fn finish(mut self, root: Word) -> Draft {
+    pub fn finish(self, root: Word) -> Draft {
+        Draft(DraftKind::Record(Box::new(self.ended(root))))
+    }
+
+    /// Ends the building, for a record that is stored at once.
+    pub(crate) fn ended(mut self, root: Word) -> Self {
         self.words[0] = root.0;
         self.recent = Vec::new();
         if let Some(pending) = root.pending() {
             self.pending_places.push((0, pending));
         }
-        for block in self.blocks.iter().filter(|block| block.indexed) {
+        for block in self.blocks.iter_mut().filter(|block| block.indexed && !block.sorted) {
+            block.sorted = true;
             let (from, len) = (block.index_at() as usize, block.len as usize);
             let mut entries: Vec<(u32, u32)> =
                 self.words[from..from + len].iter().copied().zip(0..block.len).collect();
@@ -326,21 +430,37 @@ impl ValueBuilder {
                 self.words[from + len + rank] = position;
             }
         }
-        Draft(DraftKind::Record(Box::new(self)))
+        self
     }
 
-    fn mutable(&mut self, tag: Tag, len: usize) -> Result<(Word, Block)> {
-        let (at, block) = self.block(tag, len)?;
-        let slot = self.slots.len() as u32;
-        self.slots.push(at);
-        Ok((Word::new(tag, slot), block))
+    /// Bytes that stay in the record.
+    pub(crate) fn bytes_in_place(&mut self, bytes: &[u8]) -> Result<Word> {
+        self.scalar(&Scalar::Bytes(bytes.into()), Role::Member)
+    }
+
+    fn mutable(&mut self, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
+        self.slots.push(Slot::GONE);
+        self.at_slot(self.slots.len() as u32 - 1, kind, len)
+    }
+
+    pub(super) fn immutable(&mut self, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
+        let (at, block) = self.block(kind, len)?;
+        Ok((Word::new(Tag::of(kind), at), block))
+    }
+
+    /// Gives the container of a slot a place in the record.
+    pub(crate) fn at_slot(&mut self, slot: u32, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
+        let (position, block) = self.block(kind, len)?;
+        let own = &mut self.slots[slot as usize];
+        *own = Slot { kind, position, ..*own };
+        Ok((Word::new(Tag::of(kind), slot), block))
     }
 
     /// Sets words aside: the length, the elements, and the index where there is one.
-    fn block(&mut self, tag: Tag, len: usize) -> Result<(u32, Block)> {
+    fn block(&mut self, kind: ContainerKind, len: usize) -> Result<(u32, Block)> {
         let at = self.words.len();
-        let dict = tag == Tag::Dict;
-        let indexed = matches!(tag, Tag::Dict | Tag::Set | Tag::FrozenSet) && len > INDEXED_FROM as usize;
+        let dict = kind == ContainerKind::Dict;
+        let indexed = kind.has_index() && len > INDEXED_FROM as usize;
         let per_element = 1 + usize::from(dict) + 2 * usize::from(indexed);
         let end = len
             .checked_mul(per_element)
@@ -349,7 +469,7 @@ impl ValueBuilder {
             .ok_or_else(too_large)?;
         self.words.push(len as u32);
         self.words.resize(end, 0);
-        let block = Block { at: at as u32 + 1, len: len as u32, indexed, dict };
+        let block = Block { at: at as u32 + 1, len: len as u32, indexed, sorted: false, dict };
         self.blocks.push(block);
         Ok((at as u32, block))
     }
@@ -364,8 +484,11 @@ impl ValueBuilder {
     }
 
     fn defer(&mut self, text: &[u8], kind: PendingKind) -> Result<Word> {
-        let number = u32::try_from(self.pending.len()).ok().filter(|number| *number < PAYLOAD_LIMIT);
-        let word = Word::new(Tag::Pending, number.ok_or_else(too_large)?);
+        let number = u32::try_from(self.pending.len())
+            .ok()
+            .and_then(|number| number.checked_add(constant::PENDING))
+            .filter(|number| *number < PAYLOAD_LIMIT);
+        let word = Word::new(Tag::Constant, number.ok_or_else(too_large)?);
         let start = self.texts.len();
         self.texts.extend_from_slice(text);
         self.pending.push(Pending { start, end: self.texts.len(), kind });
@@ -378,14 +501,14 @@ impl ValueBuilder {
         Ok(word)
     }
 
-    fn out_of_line(&mut self, tag: Tag, bytes: &[u8]) -> Result<Word> {
+    pub(super) fn out_of_line(&mut self, tag: Tag, bytes: &[u8]) -> Result<Word> {
         let word = Word::new(tag, self.heap_end(bytes.len())?);
         self.heap.extend_from_slice(bytes);
         Ok(word)
     }
 
     /// Text or an encoded scalar, with its length before it; what was stored a moment ago is used again.
-    fn sized(&mut self, tag: Tag, bytes: &[u8]) -> Result<Word> {
+    pub(super) fn sized(&mut self, tag: Tag, bytes: &[u8]) -> Result<Word> {
         if self.recent.is_empty() {
             self.recent.resize(RECENT, (0, 0));
         }
@@ -410,10 +533,6 @@ impl ValueBuilder {
     }
 }
 
-fn halves(word: u32) -> [u16; 2] {
-    [word as u16, (word >> 16) as u16]
-}
-
 /// The bytes at a heap offset that have their length before them.
 #[inline]
 pub(super) fn sized_at(heap: &[u8], at: usize) -> Result<&[u8]> {
@@ -435,10 +554,10 @@ fn too_large() -> Error {
 }
 
 /// A value that is ready to be stored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Draft(pub(crate) DraftKind);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum DraftKind {
     /// An encoded scalar.
     Scalar(Vec<u8>),
@@ -454,113 +573,4 @@ impl Draft {
         value.encode(&mut encoded);
         Self(DraftKind::Scalar(encoded))
     }
-}
-
-/// Decides where the texts go that may be symbols or shared.
-pub(crate) trait Placement {
-    /// The symbol of a name, when it is to have one.
-    fn symbol(&mut self, name: &str) -> Result<Option<u32>>;
-    /// The id of a long scalar in the shared table, when it is to stand there.
-    fn share(&mut self, encoded: &[u8]) -> Result<Option<u64>>;
-    /// The id of a new record.
-    fn record_id(&mut self) -> u64;
-}
-
-impl ValueBuilder {
-    /// The archive of the record, and whether it names shared values.
-    pub(crate) fn archive(mut self, placement: &mut impl Placement) -> Result<(Vec<u8>, bool)> {
-        let texts = std::mem::take(&mut self.texts);
-        let mut words = Vec::with_capacity(self.pending.len());
-        let mut has_shared = false;
-        for pending in std::mem::take(&mut self.pending) {
-            let text = &texts[pending.start..pending.end];
-            words.push(match pending.kind {
-                PendingKind::Name => {
-                    let name = std::str::from_utf8(text)
-                        .map_err(|_| Error::corrupted("a name that was text no longer is"))?;
-                    match placement.symbol(name)? {
-                        Some(symbol) => Word::new(Tag::Symbol, symbol),
-                        None => self.sized(Tag::Str, text)?,
-                    }
-                }
-                PendingKind::Long => match placement.share(text)? {
-                    Some(id) => {
-                        has_shared = true;
-                        self.out_of_line(Tag::Shared, &id.to_le_bytes())?
-                    }
-                    None => self.sized(Tag::Scalar, text)?,
-                },
-            });
-        }
-        for (place, pending) in std::mem::take(&mut self.pending_places) {
-            let word = &mut self.words[place as usize];
-            // Something else may have been put there since.
-            if Word(*word).pending() == Some(pending) {
-                *word = words[pending as usize].0;
-            }
-        }
-        let id = if self.slots.is_empty() { 0 } else { placement.record_id() };
-        let record = match self.narrow() {
-            Some((slots, words)) => Record { id, wide: false, slots, words, heap: self.heap },
-            None => Record {
-                id,
-                wide: true,
-                slots: self.slots.into_iter().flat_map(halves).collect(),
-                words: self.words.into_iter().flat_map(halves).collect(),
-                heap: self.heap,
-            },
-        };
-        let size = 64 + 2 * (record.words.len() + record.slots.len()) + record.heap.len();
-        let bytes = rkyv::api::high::to_bytes_in::<_, rancor::BoxedError>(&record, Vec::with_capacity(size))
-            .map_err(|error| Error::TooLarge(format!("the value could not be archived: {error}")))?;
-        Ok((bytes, has_shared))
-    }
-
-    /// Slots and words of 16 bits, when they are enough; integers that are too large for that move to the heap.
-    fn narrow(&mut self) -> Option<(Vec<u16>, Vec<u16>)> {
-        if self.words.len() > NARROW_WORDS || self.heap.len() > NARROW_WORDS {
-            return None;
-        }
-        let heap_end = self.heap.len();
-        let narrow = self.narrow_words();
-        if narrow.is_none() {
-            self.heap.truncate(heap_end);
-        }
-        let slots = self.slots.iter().map(|slot| *slot as u16).collect();
-        narrow.map(|words| (slots, words))
-    }
-
-    fn narrow_words(&mut self) -> Option<Vec<u16>> {
-        let mut words = Vec::with_capacity(self.words.len());
-        words.push(self.narrow_word(Word(self.words[0]))?);
-        for block in std::mem::take(&mut self.blocks) {
-            let elements = block.at as usize..block.index_at() as usize;
-            words.push(block.len as u16);
-            for at in elements {
-                words.push(self.narrow_word(Word(self.words[at]))?);
-            }
-            if block.indexed {
-                let from = block.index_at() as usize;
-                let (hashes, positions) =
-                    self.words[from..from + 2 * block.len as usize].split_at(block.len as usize);
-                words.extend(hashes.iter().map(|hash| narrow_hash(*hash)));
-                words.extend(positions.iter().map(|position| *position as u16));
-            }
-        }
-        Some(words)
-    }
-
-    fn narrow_word(&mut self, word: Word) -> Option<u16> {
-        match word.narrow() {
-            None if word.tag().ok()? == Tag::SmallInt => {
-                self.int_on_heap(fold_sign(word.signed())).ok()?.narrow()
-            }
-            narrow => narrow,
-        }
-    }
-}
-
-/// The part of a member's hash that a small record's index holds; it sorts as the whole one does.
-pub(crate) fn narrow_hash(hash: u32) -> u16 {
-    (hash >> 16) as u16
 }

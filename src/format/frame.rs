@@ -8,11 +8,13 @@ use crate::error::{Error, Result};
 /// The format of the frame and of what it holds.
 const FORMAT: u8 = 1;
 const CHECKSUM: std::ops::Range<usize> = 2..6;
-const FRAME: usize = 6;
+/// The bytes of a frame without a form, before its payload.
+pub(crate) const FRAME: usize = 6;
 
 const KIND: u8 = 0b0000_1111;
 const HAS_FORM: u8 = 0b0001_0000;
 const HAS_SHARED: u8 = 0b0010_0000;
+const HAS_LINKS: u8 = 0b0100_0000;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,20 @@ pub(crate) enum Kind {
     Shared = 2,
     /// A Rust user's own archive.
     Archive = 3,
+    /// A reference to an object.
+    Object = 4,
+    /// What a long container says of itself.
+    Long = 5,
+    /// An inner node of a long sequence.
+    Branch = 6,
+    /// A leaf of integers.
+    Ints = 7,
+    /// A leaf of doubles.
+    Floats = 8,
+    /// A leaf of bytes.
+    Bytes = 9,
+    /// Where the members of a long dict or set stand that have one hash.
+    Bucket = 10,
 }
 
 /// A stored value, taken apart.
@@ -36,10 +52,17 @@ pub(crate) struct Frame<'a> {
     pub(crate) form: Option<&'a [u8]>,
     /// Whether values in the shared table are named in here, which have to be let go with it.
     pub(crate) has_shared: bool,
+    /// Whether objects of other records are named in here, or parts of the record lie outside it.
+    pub(crate) has_links: bool,
     pub(crate) payload: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
+    /// A frame around something that names nothing else.
+    pub(crate) fn new(kind: Kind, payload: &'a [u8]) -> Self {
+        Self { kind, form: None, has_shared: false, has_links: false, payload }
+    }
+
     /// The bytes that are stored.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let form_length = self.form.map_or(0, |form| form.len() + 5);
@@ -47,6 +70,9 @@ impl<'a> Frame<'a> {
         let mut flags = self.kind as u8;
         if self.has_shared {
             flags |= HAS_SHARED;
+        }
+        if self.has_links {
+            flags |= HAS_LINKS;
         }
         if self.form.is_some() {
             flags |= HAS_FORM;
@@ -80,9 +106,16 @@ impl<'a> Frame<'a> {
             1 => Kind::Record,
             2 => Kind::Shared,
             3 => Kind::Archive,
+            4 => Kind::Object,
+            5 => Kind::Long,
+            6 => Kind::Branch,
+            7 => Kind::Ints,
+            8 => Kind::Floats,
+            9 => Kind::Bytes,
+            10 => Kind::Bucket,
             other => return Err(Error::corrupted(format!("a stored value has kind {other}"))),
         };
-        if flags & !(KIND | HAS_FORM | HAS_SHARED) != 0 {
+        if flags & !(KIND | HAS_FORM | HAS_SHARED | HAS_LINKS) != 0 {
             return Err(Error::corrupted(format!("a stored value has unknown flags {flags:08b}")));
         }
         let form = if flags & HAS_FORM == 0 {
@@ -96,7 +129,13 @@ impl<'a> Frame<'a> {
             rest = payload;
             Some(form)
         };
-        Ok(Self { kind, form, has_shared: flags & HAS_SHARED != 0, payload: rest })
+        Ok(Self {
+            kind,
+            form,
+            has_shared: flags & HAS_SHARED != 0,
+            has_links: flags & HAS_LINKS != 0,
+            payload: rest,
+        })
     }
 }
 
@@ -117,7 +156,12 @@ mod tests {
     #[test]
     fn a_frame_reads_back_and_each_flipped_bit_is_seen() {
         for form in [None, Some(&b"form"[..])] {
-            let frame = Frame { kind: Kind::Record, form, has_shared: true, payload: b"payload" };
+            let frame = Frame {
+                form,
+                has_shared: true,
+                has_links: form.is_some(),
+                ..Frame::new(Kind::Record, b"payload")
+            };
             let bytes = frame.encode();
             let read = Frame::decode(&bytes).unwrap();
             assert_eq!((read.kind, read.form, read.has_shared), (frame.kind, form, true));

@@ -1,6 +1,7 @@
 //! How keys and values stand in the file: pure bytes, without storage or locks.
 
 pub(crate) mod builder;
+pub(crate) mod copy;
 mod decimal;
 pub(crate) mod frame;
 pub(crate) mod header;

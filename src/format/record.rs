@@ -4,8 +4,9 @@
 mod tests;
 
 pub(crate) mod check;
+mod object;
 
-use std::num::NonZeroUsize;
+use std::{collections::HashSet, num::NonZeroUsize};
 
 use rkyv::{
     primitive::ArchivedU16,
@@ -13,6 +14,8 @@ use rkyv::{
     validation::{Validator, archive::ArchiveValidator, shared::SharedValidator},
 };
 
+pub(crate) use self::object::Slot;
+pub use self::object::{ObjectId, Reference};
 use super::{
     builder::{ArchivedRecord, INDEXED_FROM, member_hash, narrow_hash, sized_at},
     key::{Key, KeyBytes},
@@ -24,6 +27,11 @@ use crate::error::{Error, Result};
 
 /// How deep the archives may nest that are read: records are flat, and users' own types rarely go further.
 const ARCHIVE_DEPTH: usize = 256;
+
+/// A container whose elements take more than this, in bytes, is too long to stay in a record that changes.
+const LONG_CONTAINER: usize = 8 * 1024;
+/// How much of an element counts for that.
+const MOST_COUNTED: usize = 64;
 
 /// What a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +46,42 @@ pub enum ContainerKind {
     Set,
     /// Distinct members, immutable.
     FrozenSet,
+    /// Bytes that change: one element, which holds them.
+    ByteArray,
+    /// An instance of a class: what names the class, then its state.
+    Instance,
+}
+
+impl ContainerKind {
+    /// Whether containers of the kind can change, and so have an identity.
+    pub fn is_mutable(self) -> bool {
+        matches!(self, Self::List | Self::Dict | Self::Set | Self::ByteArray)
+    }
+
+    /// The number that stands for a mutable kind in slots and references.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Dict => 1,
+            Self::Set => 2,
+            Self::ByteArray => 3,
+            Self::List | Self::Tuple | Self::FrozenSet | Self::Instance => 0,
+        }
+    }
+
+    /// The mutable kind that a number stands for.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::List,
+            1 => Self::Dict,
+            2 => Self::Set,
+            3 => Self::ByteArray,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn has_index(self) -> bool {
+        matches!(self, Self::Dict | Self::Set | Self::FrozenSet)
+    }
 }
 
 /// A container's place in its record.
@@ -47,7 +91,11 @@ pub struct Container {
     pub kind: ContainerKind,
     at: u32,
     len: u32,
+    slot: u32,
 }
+
+/// The slot of what has none.
+const NO_SLOT: u32 = u32::MAX;
 
 impl Container {
     /// How many elements, items or members it has.
@@ -63,6 +111,16 @@ impl Container {
     /// The block's position, which tells the containers of one record apart.
     pub fn position(self) -> u32 {
         self.at
+    }
+
+    /// How many elements there are when keys and values count alike.
+    pub(crate) fn words(self) -> usize {
+        self.len() * if self.kind == ContainerKind::Dict { 2 } else { 1 }
+    }
+
+    /// The slot of a mutable container.
+    pub fn slot(self) -> Option<u32> {
+        (self.slot != NO_SLOT).then_some(self.slot)
     }
 }
 
@@ -107,8 +165,28 @@ pub enum Node<'a> {
     Symbol(u32),
     /// A long leaf that is stored once for all who have it.
     Shared(u64),
-    /// A container of the same record.
+    /// A container that lies here.
     Container(Container),
+    /// A mutable container that lies elsewhere.
+    Object(Reference),
+}
+
+/// What a record names that lies elsewhere, once for each place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// The ids of values in the shared table.
+    pub(crate) shared: Vec<u64>,
+    /// The objects of other records.
+    pub(crate) objects: Vec<ObjectId>,
+    /// The slots of this record whose containers lie outside it; they may stand here more often than they are met.
+    pub(crate) outside: Vec<u32>,
+}
+
+impl Named {
+    /// Whether there is anything that has to be let go with the record.
+    pub(crate) fn has_links(&self) -> bool {
+        !self.objects.is_empty() || !self.outside.is_empty()
+    }
 }
 
 /// What to look for among the members of a dict or set.
@@ -228,6 +306,12 @@ impl<'a> RecordView<'a> {
         self.node(container.at as usize + index)
     }
 
+    /// Any element of a container: those of lists and tuples, members, keys, and behind the keys the values.
+    pub(crate) fn element(&self, container: Container, at: usize) -> Result<Node<'a>> {
+        debug_assert!(at < container.words());
+        self.node(container.at as usize + at)
+    }
+
     /// The value of a dict's item.
     ///
     /// # Errors
@@ -294,7 +378,7 @@ impl<'a> RecordView<'a> {
     }
 
     /// The key that an element stands for; elements inside keys are never symbols or shared.
-    fn key(&self, node: Node<'a>, depth: usize) -> Result<Key<'a>> {
+    pub(crate) fn key(&self, node: Node<'a>, depth: usize) -> Result<Key<'a>> {
         Ok(Key::Scalar(match node {
             Node::None => Scalar::None,
             Node::Ellipsis => Scalar::Ellipsis,
@@ -315,27 +399,73 @@ impl<'a> RecordView<'a> {
                     _ => Key::FrozenSet(parts),
                 });
             }
-            Node::Symbol(_) | Node::Shared(_) | Node::Container(_) => {
+            Node::Symbol(_) | Node::Shared(_) | Node::Container(_) | Node::Object(_) => {
                 return Err(Error::corrupted("a dict or set has a member that can't be one"));
             }
         }))
     }
 
-    /// The ids of the shared values that this record names, once for each place.
+    /// Whether a container is too long to stay in a record that changes.
+    ///
+    /// Long texts and bytes count as short ones, since they go to the shared table when they get in the way.
+    pub(crate) fn is_long(&self, container: Container) -> Result<bool> {
+        match container.kind {
+            ContainerKind::Tuple | ContainerKind::FrozenSet | ContainerKind::Instance => return Ok(false),
+            ContainerKind::ByteArray => {
+                return Ok(match self.item(container, 0)? {
+                    Node::Scalar(bytes) => bytes.len() > LONG_CONTAINER,
+                    _ => false,
+                });
+            }
+            ContainerKind::List | ContainerKind::Dict | ContainerKind::Set => {}
+        }
+        let words = container.len() * if container.kind == ContainerKind::Dict { 2 } else { 1 };
+        if words * MOST_COUNTED <= LONG_CONTAINER {
+            return Ok(false);
+        }
+        let mut weight = 0;
+        for at in 0..words {
+            weight += 4 + match self.node(container.at as usize + at)? {
+                Node::Str(text) => text.as_bytes().len(),
+                Node::Scalar(encoded) => encoded.len(),
+                Node::Float(_) | Node::Shared(_) => 8,
+                Node::Object(_) => Reference::LENGTH,
+                Node::Container(inner) => 4 * inner.len(),
+                _ => 0,
+            }
+            .min(MOST_COUNTED - 4);
+            if weight > LONG_CONTAINER {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What the record names that lies elsewhere.
     ///
     /// # Errors
     ///
     /// `Corrupted` when the record is damaged.
-    pub(crate) fn shared(&self) -> Result<Vec<u64>> {
-        let mut found = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+    pub(crate) fn named(&self) -> Result<Named> {
+        let mut named = Named::default();
+        let mut seen = HashSet::new();
         let mut pending = Vec::new();
         let mut visit = |node: Node<'a>, pending: &mut Vec<Container>| match node {
-            Node::Shared(id) => found.push(id),
+            Node::Shared(id) => named.shared.push(id),
+            Node::Object(reference) if reference.id.record == self.id => {
+                named.outside.push(reference.id.slot);
+            }
+            Node::Object(reference) => named.objects.push(reference.id),
             Node::Container(container) if seen.insert(container.at) => pending.push(container),
             _ => {}
         };
         visit(self.root()?, &mut pending);
+        for number in 0..self.slots() as u32 {
+            let slot = self.slot(number)?;
+            if slot.exported {
+                visit(self.mutable(slot.kind, number)?, &mut pending);
+            }
+        }
         while let Some(container) = pending.pop() {
             for index in 0..container.len() {
                 visit(self.item(container, index)?, &mut pending);
@@ -344,14 +474,14 @@ impl<'a> RecordView<'a> {
                 }
             }
         }
-        Ok(found)
+        Ok(named)
     }
 
     #[inline]
     fn node(&self, at: usize) -> Result<Node<'a>> {
         let word = Word(self.words.get(at)?);
         let payload = word.payload();
-        Ok(match word.tag()? {
+        Ok(match word.tag() {
             Tag::Constant => match payload {
                 constant::NONE => Node::None,
                 constant::FALSE => Node::Bool(false),
@@ -369,32 +499,70 @@ impl<'a> RecordView<'a> {
             Tag::Scalar => Node::Scalar(sized_at(self.heap, payload as usize)?),
             Tag::Symbol => Node::Symbol(payload),
             Tag::Shared => Node::Shared(u64::from_le_bytes(self.eight(payload)?)),
-            Tag::Tuple => self.container(ContainerKind::Tuple, payload)?,
-            Tag::FrozenSet => self.container(ContainerKind::FrozenSet, payload)?,
-            Tag::List => self.container(ContainerKind::List, self.slot(payload)?)?,
-            Tag::Dict => self.container(ContainerKind::Dict, self.slot(payload)?)?,
-            Tag::Set => self.container(ContainerKind::Set, self.slot(payload)?)?,
-            Tag::Pending => return Err(Error::corrupted("a record was never finished")),
+            Tag::Tuple => Node::Container(self.container(ContainerKind::Tuple, payload, NO_SLOT)?),
+            Tag::FrozenSet => Node::Container(self.container(ContainerKind::FrozenSet, payload, NO_SLOT)?),
+            Tag::Instance => Node::Container(self.container(ContainerKind::Instance, payload, NO_SLOT)?),
+            Tag::List => self.mutable(ContainerKind::List, payload)?,
+            Tag::Dict => self.mutable(ContainerKind::Dict, payload)?,
+            Tag::Set => self.mutable(ContainerKind::Set, payload)?,
+            Tag::ByteArray => self.mutable(ContainerKind::ByteArray, payload)?,
+            Tag::Object => {
+                let at = payload as usize;
+                Node::Object(Reference::decode(
+                    self.heap.get(at..at + Reference::LENGTH).ok_or_else(outside)?,
+                )?)
+            }
         })
     }
 
-    fn slot(&self, slot: u32) -> Result<u32> {
-        self.slots.get(slot as usize)
+    fn mutable(&self, kind: ContainerKind, number: u32) -> Result<Node<'a>> {
+        let slot = self.slot(number)?;
+        if slot.kind != kind {
+            return Err(Error::corrupted("a slot is of another kind than what refers to it"));
+        }
+        Ok(match self.at_slot(number)? {
+            Some(container) => Node::Container(container),
+            None => Node::Object(Reference { kind, id: ObjectId { record: self.id, slot: number } }),
+        })
     }
 
-    fn container(&self, kind: ContainerKind, block: u32) -> Result<Node<'a>> {
+    /// The slot of the whole value, when that can change.
+    pub(crate) fn root_slot(&self) -> Result<Option<u32>> {
+        let word = Word(self.words.get(0)?);
+        let is_mutable = matches!(word.tag(), Tag::List | Tag::Dict | Tag::Set | Tag::ByteArray);
+        Ok(is_mutable.then(|| word.payload()))
+    }
+
+    /// The container of a slot, wherever it lies.
+    pub(crate) fn slot_node(&self, number: u32) -> Result<Node<'a>> {
+        self.mutable(self.slot(number)?.kind, number)
+    }
+
+    /// What a slot says.
+    pub(crate) fn slot(&self, number: u32) -> Result<Slot> {
+        let bits = if self.slots.wide { Slot::WIDE } else { Slot::NARROW };
+        self.slots.get(number as usize).map(|slot| Slot::decode(slot, bits))
+    }
+
+    /// The container of a slot, when it lies in the record.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged, or has no such slot.
+    pub fn at_slot(&self, number: u32) -> Result<Option<Container>> {
+        let Slot { kind, position, .. } = self.slot(number)?;
+        if position == 0 { Ok(None) } else { self.container(kind, position, number).map(Some) }
+    }
+
+    fn container(&self, kind: ContainerKind, block: u32, slot: u32) -> Result<Container> {
         let len = self.words.get(block as usize)?;
-        let indexed = len > INDEXED_FROM;
-        let per_element = match kind {
-            ContainerKind::List | ContainerKind::Tuple => 1,
-            ContainerKind::Set | ContainerKind::FrozenSet => 1 + 2 * usize::from(indexed),
-            ContainerKind::Dict => 2 + 2 * usize::from(indexed),
-        };
+        let indexed = len > INDEXED_FROM && kind.has_index();
+        let per_element = 1 + usize::from(kind == ContainerKind::Dict) + 2 * usize::from(indexed);
         let at = block + 1;
         if (len as usize).saturating_mul(per_element) > self.words.len() - at as usize {
             return Err(outside());
         }
-        Ok(Node::Container(Container { kind, at, len }))
+        Ok(Container { kind, at, len, slot })
     }
 
     fn eight(&self, at: u32) -> Result<[u8; 8]> {

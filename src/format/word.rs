@@ -2,7 +2,7 @@
 //!
 //! A word has 32 bits, in the archives of small records 16, which are the lower half of the same word.
 
-use crate::error::{Error, Result};
+use super::record::ContainerKind;
 
 const TAG_BITS: u32 = 4;
 /// One more than the largest payload of a word.
@@ -38,8 +38,27 @@ pub(crate) enum Tag {
     Dict = 11,
     /// The slot of a set.
     Set = 12,
-    /// Only while a record is being built: a text whose place is not decided yet.
-    Pending = 15,
+    /// The heap offset of the kind, record and slot of an object that lies elsewhere.
+    Object = 13,
+    /// The index of the block of an instance of a class.
+    Instance = 14,
+    /// The slot of a byte array.
+    ByteArray = 15,
+}
+
+impl Tag {
+    /// What the word of a container is.
+    pub(crate) fn of(kind: ContainerKind) -> Self {
+        match kind {
+            ContainerKind::List => Self::List,
+            ContainerKind::Tuple => Self::Tuple,
+            ContainerKind::Dict => Self::Dict,
+            ContainerKind::Set => Self::Set,
+            ContainerKind::FrozenSet => Self::FrozenSet,
+            ContainerKind::ByteArray => Self::ByteArray,
+            ContainerKind::Instance => Self::Instance,
+        }
+    }
 }
 
 /// Moves the sign to the lowest bit, so that integers near zero are small numbers.
@@ -58,6 +77,8 @@ pub(crate) mod constant {
     pub(crate) const FALSE: u32 = 1;
     pub(crate) const TRUE: u32 = 2;
     pub(crate) const ELLIPSIS: u32 = 3;
+    /// From here on, and only while a record is being built: the number of a text whose place is not decided yet.
+    pub(crate) const PENDING: u32 = 16;
 }
 
 /// One element of a record.
@@ -91,8 +112,8 @@ impl Word {
     }
 
     #[inline]
-    pub(crate) fn tag(self) -> Result<Tag> {
-        Ok(match self.0 & ((1 << TAG_BITS) - 1) {
+    pub(crate) fn tag(self) -> Tag {
+        match self.0 & ((1 << TAG_BITS) - 1) {
             0 => Tag::Constant,
             1 => Tag::SmallInt,
             2 => Tag::Int,
@@ -106,12 +127,14 @@ impl Word {
             10 => Tag::List,
             11 => Tag::Dict,
             12 => Tag::Set,
-            other => return Err(Error::corrupted(format!("a record has a word of kind {other}"))),
-        })
+            13 => Tag::Object,
+            14 => Tag::Instance,
+            _ => Tag::ByteArray,
+        }
     }
 
     pub(crate) fn pending(self) -> Option<u32> {
-        (self.0 & ((1 << TAG_BITS) - 1) == Tag::Pending as u32).then(|| self.payload())
+        (self.tag() == Tag::Constant).then(|| self.payload().checked_sub(constant::PENDING)).flatten()
     }
 }
 

@@ -1,14 +1,17 @@
 //! Verifies everything that a version holds.
 
+mod objects;
+
 use std::{collections::HashMap, fmt, ops::Bound};
 
+use self::objects::Objects;
 use super::read_transaction::ReadTransaction;
 use crate::{
     error::{Error, Result},
     format::{
         frame::{self, Frame, Kind},
         key::{Key, KeyBytes},
-        record::{RecordView, check::References},
+        record::{RecordView, Reference, check::References},
         scalar::Scalar,
     },
     store::{Direction, ReadTables, Snapshot, Table},
@@ -40,33 +43,49 @@ impl fmt::Display for Problem {
 impl ReadTransaction {
     /// Verifies every record's checksum and structure, every reference and every count.
     ///
-    /// `progress` is told how many entries are done, and of how many; it answers whether to go on.
+    /// `progress` is told how many entries and objects are done, and of how many; it answers whether to go on.
     ///
     /// # Errors
     ///
     /// `Interrupted` when `progress` said so. What is wrong with the map is no error but the answer.
     pub fn check(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Vec<Problem>> {
+        let snapshot = self.snapshot();
+        let total = |table| snapshot.len(table).unwrap_or_default();
         let mut check = Check {
-            snapshot: self.snapshot(),
+            snapshot,
             symbols: self.symbols(),
             next_record: self.next_record(),
             named: HashMap::new(),
+            objects: Objects::default(),
             problems: Vec::new(),
+            done: 0,
+            total: total(Table::Entries) + total(Table::Objects),
+            progress,
         };
         check.check_symbols();
-        check.check_entries(progress)?;
+        check.check_table(Table::Entries, |check, key, value| {
+            check.check_entry(key, value).map_err(|error| (place_of(key, value), error))
+        })?;
+        check.check_table(Table::Objects, |check, key, value| {
+            check.check_object(key, value).map_err(|error| (format!("object {key:02x?}"), error))
+        })?;
+        check.check_links();
         check.check_shared();
         Ok(check.problems)
     }
 }
 
-struct Check<'t> {
+struct Check<'t, 'p> {
     snapshot: &'t Snapshot,
     symbols: u32,
     next_record: u64,
     /// How many places name each shared value.
     named: HashMap<u64, i64>,
+    objects: Objects,
     problems: Vec<Problem>,
+    done: u64,
+    total: u64,
+    progress: &'p mut dyn FnMut(u64, u64) -> bool,
 }
 
 /// What a record's references lead to, and which of them it has.
@@ -74,6 +93,9 @@ struct Found<'c, 't> {
     snapshot: &'t Snapshot,
     symbols: u32,
     named: &'c mut HashMap<u64, i64>,
+    objects: &'c mut Objects,
+    /// The record that is looked at.
+    record: u64,
 }
 
 impl References for Found<'_, '_> {
@@ -88,15 +110,29 @@ impl References for Found<'_, '_> {
         *self.named.entry(id).or_default() += 1;
         shared_value(self.snapshot, id).map(|_| ())
     }
+
+    fn object(&mut self, reference: Reference) -> Result<()> {
+        self.objects.note_reference(self.record, reference)
+    }
 }
 
-impl<'t> Check<'t> {
+impl<'t> Check<'t, '_> {
     fn note(&mut self, place: impl Into<String>, what: &Error) {
         let what = match what {
             Error::Corrupted(what) => what.clone(),
             other => other.to_string(),
         };
         self.problems.push(Problem { place: place.into(), what });
+    }
+
+    fn found(&mut self, record: u64) -> Found<'_, 't> {
+        Found {
+            snapshot: self.snapshot,
+            symbols: self.symbols,
+            named: &mut self.named,
+            objects: &mut self.objects,
+            record,
+        }
     }
 
     /// Walks through a table; a page that can't be read ends the walk.
@@ -148,22 +184,31 @@ impl<'t> Check<'t> {
         }
     }
 
-    fn check_entries(&mut self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<()> {
-        let total = self.snapshot.len(Table::Entries).unwrap_or_default();
-        let mut done = 0;
-        self.walk(Table::Entries, |check, table_key, value| {
-            if let Err(error) = check.check_entry(table_key, value) {
-                check.note(place_of(table_key, value), &error);
+    /// Verifies each entry of a table by itself.
+    fn check_table(
+        &mut self,
+        table: Table,
+        check_one: impl Fn(&mut Self, &'t [u8], &'t [u8]) -> Result<(), (String, Error)>,
+    ) -> Result<()> {
+        let total = self.snapshot.len(table).unwrap_or_default();
+        let before = self.done;
+        self.walk(table, |check, key, value| {
+            if let Err((place, error)) = check_one(check, key, value) {
+                check.note(place, &error);
             }
-            done += 1;
-            let report = done % STRIDE == 0 || done == total;
-            if report && !progress(done, total) { Err(Error::Interrupted) } else { Ok(()) }
+            check.done += 1;
+            let report = check.done % STRIDE == 0 || check.done == check.total;
+            if report && !(check.progress)(check.done, check.total) {
+                Err(Error::Interrupted)
+            } else {
+                Ok(())
+            }
         })?;
-        if done == total {
-            return Ok(());
+        let done = self.done - before;
+        if done != total {
+            let what = Error::corrupted(format!("{done} entries could be read, of {total}"));
+            self.note(format!("the table of {table:?}"), &what);
         }
-        let what = Error::corrupted(format!("{done} entries could be read, of {total}"));
-        self.note("the table of Entries", &what);
         Ok(())
     }
 
@@ -176,23 +221,32 @@ impl<'t> Check<'t> {
             entry::Place::Found(place) if place.as_slice() == table_key => {}
             _ => return Err(Error::corrupted("the key leads elsewhere")),
         }
-        let mut found = Found { snapshot: self.snapshot, symbols: self.symbols, named: &mut self.named };
         match frame.kind {
-            Kind::Scalar => Scalar::decode(frame.payload).map(|_| ())?,
-            Kind::Shared => found.shared(shared_id(frame.payload)?)?,
-            Kind::Record => {
-                let record = RecordView::access(frame.payload)?;
-                record.check(&mut found)?;
-                if record.id() >= self.next_record {
-                    let (id, next) = (record.id(), self.next_record);
-                    return Err(Error::corrupted(format!("record {id} is newer than the next, {next}")));
-                }
-                if record.shared()?.is_empty() == frame.has_shared {
-                    return Err(Error::corrupted("the frame is wrong about the values that it shares"));
-                }
-            }
+            Kind::Scalar => Scalar::decode(frame.payload).map(|_| ()),
+            Kind::Shared => self.found(0).shared(shared_id(frame.payload)?),
+            Kind::Record => self.check_record(&frame, true),
             // What a Rust program's own type needs to be, only that program knows.
-            Kind::Archive => {}
+            Kind::Archive => Ok(()),
+            Kind::Object if frame.has_links => self.found(0).object(Reference::decode(frame.payload)?),
+            other => Err(Error::corrupted(format!("the value of an entry is of kind {other:?}"))),
+        }
+    }
+
+    /// Verifies a record that stands in an entry or among the objects.
+    fn check_record(&mut self, frame: &Frame<'_>, in_entry: bool) -> Result<()> {
+        let record = RecordView::access(frame.payload)?;
+        let (id, next) = (record.id(), self.next_record);
+        if id >= next {
+            return Err(Error::corrupted(format!("record {id} is newer than the next, {next}")));
+        }
+        self.objects.note_record(record, in_entry)?;
+        record.check(&mut self.found(id))?;
+        let named = record.named()?;
+        if named.shared.is_empty() == frame.has_shared {
+            return Err(Error::corrupted("the frame is wrong about the values that it shares"));
+        }
+        if named.has_links() != frame.has_links {
+            return Err(Error::corrupted("the frame is wrong about whether it refers to objects"));
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 use super::scope::{Stored, open};
 use crate::{
     error::Result,
-    format::{frame::Frame, key::Key},
+    format::{
+        frame::Frame,
+        key::{Key, KeyBytes},
+    },
     store::ReadTables,
     txn::entry,
 };
@@ -27,6 +30,15 @@ impl<'t> EntryRef<'t> {
     /// `Corrupted` when it is damaged.
     pub fn key(&self) -> Result<Key<'t>> {
         entry::decode_key(self.table_key, &self.frame)
+    }
+
+    /// The ordered bytes of the key.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when it is damaged.
+    pub fn ordered(&self) -> Result<KeyBytes> {
+        entry::ordered_of_frame(self.table_key, &self.frame)
     }
 
     /// The key's text, when it is one that can be borrowed as it lies; not checked to be UTF-8.

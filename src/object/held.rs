@@ -1,17 +1,24 @@
 //! A record that is kept, with all that it takes to read it, for as long as someone has a handle to a part of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
+    container::Hold,
     read_transaction::ReadTransaction,
     scope::{Scope, missing_symbol, symbol_name},
 };
 use crate::{
     error::{Error, Result},
-    format::record::RecordView,
+    format::{
+        builder::ValueBuilder,
+        copy::{Copier, Names, Placed},
+        record::{Container, ContainerKind, Node, ObjectId, RecordView, Reference},
+    },
     store::{Location, Writer},
     sync::Arc,
     txn::{
+        change::Stamp,
+        live::Live,
         memory::Memory,
         read::Pin,
         write::{WriteState, shared_value},
@@ -57,7 +64,7 @@ impl Held {
         let (first_name, names) = state.new_names();
         let mut shared = HashMap::new();
         if has_shared {
-            for id in RecordView::access(payload)?.shared()? {
+            for id in RecordView::access(payload)?.named()?.shared {
                 if let std::collections::hash_map::Entry::Vacant(entry) = shared.entry(id) {
                     entry.insert(shared_value(state.tables(), id)?.into());
                 }
@@ -79,10 +86,15 @@ impl Held {
     /// `Corrupted` when it is damaged.
     #[inline]
     pub fn record(&self) -> Result<RecordView<'_>> {
-        RecordView::access(match &self.0 {
-            Source::Pinned { pin, location } => pin.pinned.snapshot().at(*location)?,
-            Source::Copied(copied) => &copied.payload,
-        })
+        RecordView::access(self.payload()?)
+    }
+
+    /// The record's archive.
+    pub(crate) fn payload(&self) -> Result<&[u8]> {
+        match &self.0 {
+            Source::Pinned { pin, location } => pin.pinned.snapshot().at(*location),
+            Source::Copied(copied) => Ok(&copied.payload),
+        }
     }
 
     /// The read transaction whose version it belongs to; `None` for a copy.
@@ -91,6 +103,133 @@ impl Held {
             Source::Pinned { pin, .. } => Some(ReadTransaction::new(pin.clone())),
             Source::Copied(_) => None,
         }
+    }
+
+    /// Keeps a record of a pinned version that was found before.
+    pub(crate) fn at(pin: Pin, location: Location) -> Self {
+        Self(Source::Pinned { pin, location })
+    }
+
+    /// Keeps an object of the same map for as long as the answer lives.
+    pub fn keep(&self, id: ObjectId) -> Hold {
+        match &self.0 {
+            Source::Pinned { pin, .. } => Hold::new(&pin.core.memory, id),
+            Source::Copied(copied) => Hold::new(&copied.memory, id),
+        }
+    }
+
+    /// Keeps all objects that a tuple or frozenset of the record refers to, for as long as the answer lives.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    pub fn keep_all(&self, container: Container) -> Result<Vec<Hold>> {
+        let record = self.record()?;
+        let (mut records, mut seen) = (BTreeSet::new(), HashSet::new());
+        let mut pending = vec![container];
+        while let Some(container) = pending.pop() {
+            for index in 0..container.len() {
+                match record.item(container, index)? {
+                    Node::Object(reference) => {
+                        records.insert(reference.id.record);
+                    }
+                    Node::Container(inner) if inner.slot().is_some() => {
+                        records.insert(record.id());
+                    }
+                    Node::Container(inner) if seen.insert(inner) => pending.push(inner),
+                    _ => {}
+                }
+            }
+        }
+        Ok(records.into_iter().map(|record| self.keep(ObjectId { record, slot: Live::WHOLE })).collect())
+    }
+
+    /// Where a record of a pinned version lies.
+    pub fn location(&self) -> Option<Location> {
+        match &self.0 {
+            Source::Pinned { location, .. } => Some(*location),
+            Source::Copied(_) => None,
+        }
+    }
+
+    /// What tells later whether the record still is the same.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when it is damaged.
+    pub fn stamp(&self) -> Result<Stamp> {
+        self.payload().map(Stamp::of)
+    }
+
+    /// A small copy of a tuple or frozenset, so that the version needn't be kept for it; mutable containers in it become
+    /// references, and whether there are any is the last answer. `None` when it is too large for that,
+    /// or when it holds itself.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    pub fn extract(&self, container: Container) -> Result<Option<(Self, Container)>> {
+        const MOST: usize = 256;
+        let record = self.record()?;
+        let memory = match &self.0 {
+            Source::Pinned { pin, .. } => &pin.core.memory,
+            Source::Copied(_) => return Ok(None),
+        };
+        let mut builder = ValueBuilder::new();
+        let mut refer = |builder: &mut ValueBuilder, child: Container| {
+            let slot = child.slot().ok_or_else(|| Error::corrupted("a mutable container has no slot"))?;
+            let id = ObjectId { record: record.id(), slot };
+            builder.refer(Reference { kind: child.kind, id }).map(Placed::Elsewhere)
+        };
+        if container.len() > MOST || self.payload()?.len() > 64 * MOST || holds_itself(record, container)? {
+            return Ok(None);
+        }
+        let symbols = HeldNames(self);
+        let root =
+            Copier::new(record, &symbols).copy(&mut builder, Node::Container(container), &mut refer)?;
+        let payload = builder.archive_part(root)?;
+        let view = RecordView::access(&payload)?;
+        let Node::Container(container) = view.root()? else {
+            return Err(Error::corrupted("a copy of a container is none"));
+        };
+        let mut shared = HashMap::new();
+        let named = view.named()?;
+        for id in named.shared {
+            shared.insert(id, self.shared(id)?.into());
+        }
+        let copied = Copied {
+            payload: payload.into(),
+            memory: Arc::clone(memory),
+            names: Arc::default(),
+            first_name: self.settled_symbols(),
+            shared,
+        };
+        Ok(Some((Self(Source::Copied(Box::new(copied))), container)))
+    }
+
+    /// A copy of a record that is small, so that the version needn't be kept for it.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    pub fn detached(&self) -> Result<Option<Self>> {
+        const MOST: usize = 16 * 1024;
+        let Source::Pinned { pin, .. } = &self.0 else { return Ok(None) };
+        let payload = self.payload()?;
+        if payload.len() > MOST {
+            return Ok(None);
+        }
+        let mut shared = HashMap::new();
+        for id in RecordView::access(payload)?.named()?.shared {
+            shared.insert(id, self.shared(id)?.into());
+        }
+        Ok(Some(Self(Source::Copied(Box::new(Copied {
+            payload: payload.into(),
+            memory: Arc::clone(&pin.core.memory),
+            names: Arc::default(),
+            first_name: self.settled_symbols(),
+            shared,
+        })))))
     }
 
     /// Symbols below this number are committed, and will always mean what they mean now.
@@ -110,6 +249,37 @@ impl Held {
             ) => Arc::ptr_eq(&pin.pinned, &other_pin.pinned) && location == other_location,
             _ => std::ptr::eq(self, other),
         }
+    }
+}
+
+/// Whether something in a tuple leads back to it, as a list in it can.
+fn holds_itself(record: RecordView<'_>, whole: Container) -> Result<bool> {
+    let mut seen = HashSet::new();
+    let mut pending = vec![whole];
+    while let Some(container) = pending.pop() {
+        let has_values = container.kind == ContainerKind::Dict;
+        for index in 0..container.len() {
+            let value = if has_values { Some(record.value(container, index)?) } else { None };
+            for node in [Some(record.item(container, index)?), value].into_iter().flatten() {
+                let Node::Container(child) = node else { continue };
+                if child == whole {
+                    return Ok(true);
+                }
+                if seen.insert(child.position()) {
+                    pending.push(child);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The names of the symbols of a record.
+struct HeldNames<'a>(&'a Held);
+
+impl Names for HeldNames<'_> {
+    fn name(&self, symbol: u32) -> Result<Arc<str>> {
+        self.0.symbol(symbol)
     }
 }
 

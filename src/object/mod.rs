@@ -1,6 +1,7 @@
 //! Values and the transactions that read and write them, as Rust programs see them.
 
 pub(crate) mod check;
+pub(crate) mod container;
 pub(crate) mod entry_ref;
 pub(crate) mod held;
 pub(crate) mod read_transaction;

@@ -13,9 +13,10 @@ use crate::{
         key::{Key, KeyBytes},
         record,
     },
-    store::{Direction, Snapshot},
+    store::{Direction, Location, ReadTables, Snapshot, Table},
     sync::Arc,
     txn::{
+        memory::Memory,
         read::Pin,
         scan::{SnapshotScan, Span},
         write::shared_value,
@@ -50,6 +51,11 @@ impl ReadTransaction {
         self.pin.pinned.snapshot()
     }
 
+    /// What the process remembers of the map.
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.pin.core.memory
+    }
+
     /// How many symbols the version has.
     pub(super) fn symbols(&self) -> u32 {
         self.pin.pinned.header().symbols
@@ -72,6 +78,15 @@ impl ReadTransaction {
     /// `Corrupted` when the file is damaged.
     pub fn len(&self) -> Result<u64> {
         self.count(&Span::all())
+    }
+
+    /// How many records and parts of long containers stand outside of the entries.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the file is damaged.
+    pub fn objects(&self) -> Result<u64> {
+        self.snapshot().len(Table::Objects)
     }
 
     /// Whether there is no entry.
@@ -181,8 +196,13 @@ impl ReadTransaction {
         Held::pinned(self.pin.clone(), archive)
     }
 
+    /// Keeps a record of this version that was found before.
+    pub fn hold_at(&self, location: Location) -> Held {
+        Held::at(self.pin.clone(), location)
+    }
+
     /// Where bytes of this version lie in the data file, so that they can be found again without a borrow.
-    pub fn locate(&self, bytes: &[u8]) -> Option<crate::store::Location> {
+    pub fn locate(&self, bytes: &[u8]) -> Option<Location> {
         self.pin.pinned.snapshot().locate(bytes)
     }
 
@@ -191,7 +211,7 @@ impl ReadTransaction {
     /// # Errors
     ///
     /// `Transaction` when the place is one of another version.
-    pub fn at(&self, location: crate::store::Location) -> Result<&[u8]> {
+    pub fn at(&self, location: Location) -> Result<&[u8]> {
         self.pin.pinned.snapshot().at(location)
     }
 

@@ -5,7 +5,7 @@ use crate::{
     format::{
         frame::{Frame, Kind},
         key::{Key, KeyBytes},
-        record::{Container, Probe, RecordView},
+        record::{Container, Probe, RecordView, Reference},
         scalar::Scalar,
     },
     store::ReadTables,
@@ -68,6 +68,8 @@ pub enum Stored<'t> {
     Record(RecordView<'t>, &'t [u8]),
     /// A Rust user's own archive.
     Archive(&'t [u8]),
+    /// A mutable container that lies elsewhere.
+    Object(Reference),
 }
 
 /// A stored value, taken out of its frame.
@@ -78,6 +80,8 @@ pub(crate) fn open<'t>(tables: &'t impl ReadTables, frame: &Frame<'t>) -> Result
         Kind::Shared => Stored::Scalar(shared_value(tables, shared_id(frame.payload)?)?),
         Kind::Record => Stored::Record(RecordView::access(frame.payload)?, frame.payload),
         Kind::Archive => Stored::Archive(frame.payload),
+        Kind::Object => Stored::Object(Reference::decode(frame.payload)?),
+        other => return Err(Error::corrupted(format!("a value is a part of a container, {other:?}"))),
     })
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    format::{frame::Frame, key::Key},
+    format::{frame::Frame, key::Key, record::Reference},
     store::{Direction, Writer},
     txn::{
         scan::{Span, TableScan},
@@ -26,6 +26,8 @@ pub enum Copied {
     Record(Held),
     /// A Rust user's own archive.
     Archive(Vec<u8>),
+    /// A mutable container that lies elsewhere.
+    Object(Reference),
 }
 
 impl Copied {
@@ -34,6 +36,7 @@ impl Copied {
         Ok(match open(state.tables(), frame)? {
             Stored::Scalar(encoded) => Self::Scalar(encoded.to_vec()),
             Stored::Archive(bytes) => Self::Archive(bytes.to_vec()),
+            Stored::Object(reference) => Self::Object(reference),
             Stored::Record(_, archive) => Self::Record(Held::copied(state, archive, frame.has_shared)?),
         })
     }
@@ -65,7 +68,7 @@ impl SharedWrite {
     ///
     /// `TransactionClosed` when the transaction has ended; `Corrupted` when the file is damaged.
     pub fn get(&self, ordered: &[u8]) -> Result<Option<Copied>> {
-        self.read(|state| match state.get(ordered)? {
+        self.read(|state| match state.entry(ordered)? {
             Some(value) => Copied::new(state, &Frame::decode(value)?).map(Some),
             None => Ok(None),
         })
@@ -77,7 +80,7 @@ impl SharedWrite {
     ///
     /// As [`SharedWrite::get`].
     pub fn contains(&self, ordered: &[u8]) -> Result<bool> {
-        self.read(|state| Ok(state.get(ordered)?.is_some()))
+        self.read(|state| Ok(state.entry(ordered)?.is_some()))
     }
 
     /// How many entries there are.
@@ -86,7 +89,7 @@ impl SharedWrite {
     ///
     /// As [`SharedWrite::get`].
     pub fn len(&self) -> Result<u64> {
-        self.read(WriteState::len)
+        self.read(WriteState::entries)
     }
 
     /// Whether there is no entry.
@@ -96,6 +99,24 @@ impl SharedWrite {
     /// As [`SharedWrite::get`].
     pub fn is_empty(&self) -> Result<bool> {
         self.len().map(|len| len == 0)
+    }
+
+    /// Counts the changes so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::get`].
+    pub fn changes(&self) -> Result<u64> {
+        self.read(|state| Ok(state.changes()))
+    }
+
+    /// Counts the changes of the number of elements in containers so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::get`].
+    pub fn objects_resized(&self) -> Result<u64> {
+        self.read(|state| Ok(state.objects_resized()))
     }
 
     /// Counts the insertions and deletions so far.

@@ -5,6 +5,7 @@ use crate::{
     format::{
         builder::{Block, Draft, Role, ValueBuilder},
         key::{Key, KeyBytes},
+        record::Reference,
         scalar::Scalar,
         word::Word,
     },
@@ -37,6 +38,12 @@ pub enum Value {
     Set(Vec<Key<'static>>),
     /// A frozenset: each member once.
     FrozenSet(Vec<Key<'static>>),
+    /// A byte array.
+    ByteArray(Vec<u8>),
+    /// An instance of a class: what names the class, then its state.
+    Instance(Vec<Value>),
+    /// An object that is in the map already.
+    Object(Reference),
 }
 
 impl Value {
@@ -79,7 +86,7 @@ fn add(builder: &mut ValueBuilder, value: &Value, depth: usize) -> Result<Word> 
             for (index, (key, value)) in items.iter().enumerate() {
                 let key_word = match key {
                     Key::Scalar(Scalar::Str(name)) => builder.name(name, block)?,
-                    key => add_key(builder, key)?,
+                    key => builder.member(key)?,
                 };
                 builder.set_item(block, index, key_word);
                 index_member(builder, block, index, key)?;
@@ -93,6 +100,13 @@ fn add(builder: &mut ValueBuilder, value: &Value, depth: usize) -> Result<Word> 
             add_members(builder, block, members)?;
             Ok(word)
         }
+        Value::ByteArray(bytes) => builder.byte_array(bytes),
+        Value::Instance(items) => {
+            let (word, block) = builder.instance(items.len())?;
+            add_items(builder, block, items, depth)?;
+            Ok(word)
+        }
+        Value::Object(reference) => builder.object(*reference, None),
         Value::FrozenSet(members) => {
             let (word, block) = builder.frozenset(members.len())?;
             add_members(builder, block, members)?;
@@ -111,7 +125,7 @@ fn add_items(builder: &mut ValueBuilder, block: Block, items: &[Value], depth: u
 
 fn add_members(builder: &mut ValueBuilder, block: Block, members: &[Key<'_>]) -> Result<()> {
     for (index, member) in members.iter().enumerate() {
-        let word = add_key(builder, member)?;
+        let word = builder.member(member)?;
         builder.set_item(block, index, word);
         index_member(builder, block, index, member)?;
     }
@@ -125,30 +139,6 @@ fn index_member(builder: &mut ValueBuilder, block: Block, index: usize, member: 
         builder.index(block, index, &ordered);
     }
     Ok(())
-}
-
-/// Keys are limited in depth by their encoding, which the index or a look-up needs.
-fn add_key(builder: &mut ValueBuilder, key: &Key<'_>) -> Result<Word> {
-    let (word, block, parts) = match key {
-        Key::Scalar(scalar) => return builder.scalar(scalar, Role::Member),
-        Key::Tuple(parts) => {
-            let (word, block) = builder.tuple(parts.len())?;
-            (word, block, parts)
-        }
-        Key::FrozenSet(parts) => {
-            let (word, block) = builder.frozenset(parts.len())?;
-            (word, block, parts)
-        }
-    };
-    key.encode_allowing_nan(&mut KeyBytes::new())?;
-    for (index, part) in parts.iter().enumerate() {
-        let part_word = add_key(builder, part)?;
-        builder.set_item(block, index, part_word);
-        if matches!(key, Key::FrozenSet(_)) {
-            index_member(builder, block, index, part)?;
-        }
-    }
-    Ok(word)
 }
 
 impl From<&str> for Value {

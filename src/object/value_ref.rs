@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     format::{
         key::Key,
-        record::{Container, ContainerKind, Node, RecordView},
+        record::{Container, ContainerKind, Node, ObjectId, RecordView, Reference},
         scalar::Scalar,
     },
 };
@@ -25,6 +25,8 @@ pub enum ValueRef<'t> {
     Container(ContainerRef<'t>),
     /// An archive of a user's own type; read it with `get_archived`.
     Archive(&'t [u8]),
+    /// A mutable container that lies elsewhere in the map.
+    Object(Reference),
 }
 
 /// A leaf, borrowed from its transaction.
@@ -47,6 +49,7 @@ impl<'t> ValueRef<'t> {
         match stored {
             Stored::Scalar(encoded) => Ok(Self::Leaf(LeafRef { scope, node: Node::Scalar(encoded) })),
             Stored::Archive(bytes) => Ok(Self::Archive(bytes)),
+            Stored::Object(reference) => Ok(Self::Object(reference)),
             Stored::Record(record, _) => Ok(Self::from_node(scope, record, record.root()?)),
         }
     }
@@ -54,6 +57,7 @@ impl<'t> ValueRef<'t> {
     fn from_node(scope: &'t dyn Scope, record: RecordView<'t>, node: Node<'t>) -> Self {
         match node {
             Node::Container(container) => Self::Container(ContainerRef { scope, record, container }),
+            Node::Object(reference) => Self::Object(reference),
             node => Self::Leaf(LeafRef { scope, node }),
         }
     }
@@ -85,6 +89,7 @@ impl<'t> ValueRef<'t> {
             return Err(Error::TooLarge(format!("the value nests more than {DEPTH} levels deep")));
         }
         let container = match self {
+            Self::Object(reference) => return Ok(Value::Object(reference)),
             Self::Leaf(leaf) => return Ok(Value::Scalar(leaf.decode()?.into_owned())),
             Self::Archive(_) => {
                 return Err(Error::Unsupported(
@@ -102,6 +107,11 @@ impl<'t> ValueRef<'t> {
         Ok(match container.kind() {
             ContainerKind::List => Value::List(items()?),
             ContainerKind::Tuple => Value::Tuple(items()?),
+            ContainerKind::Instance => Value::Instance(items()?),
+            ContainerKind::ByteArray => match container.item(0)?.scalar()? {
+                Scalar::Bytes(bytes) => Value::ByteArray(bytes.into_owned()),
+                _ => return Err(Error::corrupted("a byte array holds no bytes")),
+            },
             ContainerKind::Set => Value::Set(members()?),
             ContainerKind::FrozenSet => Value::FrozenSet(members()?),
             ContainerKind::Dict => Value::Dict(
@@ -130,7 +140,7 @@ impl<'t> LeafRef<'t> {
             Node::Scalar(encoded) => Scalar::decode(encoded)?,
             Node::Symbol(symbol) => Scalar::Str(self.scope.symbol(symbol)?.as_ref().to_owned().into()),
             Node::Shared(id) => Scalar::decode(self.scope.shared(id)?)?,
-            Node::Container(_) => return Err(Error::corrupted("a leaf is a container")),
+            Node::Container(_) | Node::Object(_) => return Err(Error::corrupted("a leaf is a container")),
         })
     }
 }
@@ -139,6 +149,12 @@ impl<'t> ContainerRef<'t> {
     /// What it is.
     pub fn kind(&self) -> ContainerKind {
         self.container.kind
+    }
+
+    /// What names it, when it can change.
+    pub fn reference(&self) -> Option<Reference> {
+        let slot = self.container.slot()?;
+        Some(Reference { kind: self.container.kind, id: ObjectId { record: self.record.id(), slot } })
     }
 
     /// How many elements, items or members it has.
@@ -228,6 +244,6 @@ fn to_key(value: ValueRef<'_>, depth: usize) -> Result<Key<'static>> {
                 _ => Err(Error::corrupted("a key is a mutable container")),
             }
         }
-        ValueRef::Archive(_) => Err(Error::corrupted("a key is an archive")),
+        ValueRef::Archive(_) | ValueRef::Object(_) => Err(Error::corrupted("a key is no key")),
     }
 }

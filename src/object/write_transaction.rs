@@ -11,15 +11,18 @@ use super::{
 use crate::{
     error::{Error, Result},
     format::{
-        builder::{Draft, DraftKind},
+        builder::{Draft, DraftKind, ValueBuilder},
         frame::Frame,
         key::{Key, KeyBytes},
+        record::{ObjectId, Reference},
     },
     store::{WriteKind, Writer},
     sync::Arc,
     txn::{
+        change::{Change, Stamp},
         core::{Core, Terms, Turn},
         entry::EntryKey,
+        live::Seen,
         patience::Patience,
         write::{WriteState, shared_value},
     },
@@ -36,6 +39,22 @@ impl WriteScope<'_> {
     /// `MapFull` or `Io` when there is no room; `TooLarge` when the value can't be archived.
     pub fn put(&mut self, key: &EntryKey, draft: Draft) -> Result<bool> {
         self.0.put(key, draft)
+    }
+
+    /// Changes a container, all that is asked or nothing; `seen` are the ordered bytes of the key that it was last seen
+    /// under. Answers `false`, having done nothing, when it is no longer what it was when it was given this stamp.
+    ///
+    /// # Errors
+    ///
+    /// `Stale` when the object is gone; `InvalidKey` for positions past its end; `MapFull` or `Io` when there is no room.
+    pub fn change(
+        &mut self,
+        id: ObjectId,
+        seen: Option<&Arc<[u8]>>,
+        expected: Option<Stamp>,
+        changes: &[Change],
+    ) -> Result<bool> {
+        self.0.change(id, &seen.cloned(), expected, changes)
     }
 
     /// Deletes an entry by the ordered bytes of its key; answers whether it was there.
@@ -62,7 +81,7 @@ impl WriteScope<'_> {
     ///
     /// `Corrupted` when the file is damaged.
     pub fn get(&self, ordered: &[u8]) -> Result<Option<Copied>> {
-        match self.0.get(ordered)? {
+        match self.0.entry(ordered)? {
             Some(value) => Copied::new(self.0, &Frame::decode(value)?).map(Some),
             None => Ok(None),
         }
@@ -74,7 +93,7 @@ impl WriteScope<'_> {
     ///
     /// `MapFull` or `Io` when there is no room to write what is left.
     pub fn delete_unchanged(&mut self, ordered: &[u8], raw: &[u8]) -> Result<bool> {
-        if self.0.get(ordered)? != Some(raw) {
+        if self.0.entry(ordered)? != Some(raw) {
             return Ok(false);
         }
         self.0.delete(ordered)
@@ -197,10 +216,43 @@ impl WriteTransaction {
         let mut ordered = KeyBytes::new();
         key.encode(&mut ordered)?;
         let tables = self.state()?.tables();
-        match self.state()?.get(&ordered)? {
+        match self.state()?.entry(&ordered)? {
             Some(value) => ValueRef::new(self, open(tables, &Frame::decode(value)?)?).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// As [`WriteTransaction::put`], for a value that was built piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteTransaction::put`].
+    pub fn put_draft(&mut self, key: &Key<'_>, draft: Draft) -> Result<bool> {
+        let key = EntryKey::new(key)?;
+        self.state_mut()?.put(&key, draft)
+    }
+
+    /// Stores a reference to an object that is in the map already; `seen` is the key that it was last seen under.
+    ///
+    /// # Errors
+    ///
+    /// `Stale` when the object is gone; as [`WriteTransaction::put`].
+    pub fn put_object(&mut self, key: &Key<'_>, object: Reference, seen: Option<&Key<'_>>) -> Result<bool> {
+        let mut builder = ValueBuilder::new();
+        let root = builder.object(object, seen_under(seen)?)?;
+        let key = EntryKey::new(key)?;
+        self.state_mut()?.put(&key, builder.finish(root))
+    }
+
+    /// Changes a container, all that is asked or nothing; `seen` is the key that it was last seen under.
+    ///
+    /// # Errors
+    ///
+    /// `Stale` when the object is gone; `InvalidKey` for positions past its end; `MapFull` or `Io` when there is no
+    /// room, after which the transaction can only be aborted.
+    pub fn change(&mut self, id: ObjectId, seen: Option<&Key<'_>>, changes: &[Change]) -> Result<()> {
+        let seen = seen_under(seen)?;
+        self.nested(|own| own.state_mut()?.change(id, &seen, None, changes).map(|_| ()))
     }
 
     /// Deletes an entry; answers whether it was there.
@@ -229,7 +281,7 @@ impl WriteTransaction {
     ///
     /// `Corrupted` when the file is damaged.
     pub fn len(&self) -> Result<u64> {
-        self.state()?.len()
+        self.state()?.entries()
     }
 
     /// Whether there is no entry.
@@ -268,18 +320,32 @@ impl WriteTransaction {
     }
 
     /// Takes everything back.
-    pub fn abort(mut self) {
-        if let Some(state) = self.state.take() {
-            state.finish().0.abort();
-        }
+    pub fn abort(self) {
+        drop(self);
     }
 
-    fn state(&self) -> Result<&WriteState<Writer>> {
+    pub(super) fn state(&self) -> Result<&WriteState<Writer>> {
         self.state.as_ref().ok_or(Error::TransactionClosed)
     }
 
     fn state_mut(&mut self) -> Result<&mut WriteState<Writer>> {
         self.state.as_mut().ok_or(Error::TransactionClosed)
+    }
+}
+
+/// The ordered bytes of a key that something was seen under.
+fn seen_under(key: Option<&Key<'_>>) -> Result<Seen> {
+    let Some(key) = key else { return Ok(None) };
+    let mut ordered = KeyBytes::new();
+    key.encode(&mut ordered)?;
+    Ok(Some(ordered.as_slice().into()))
+}
+
+impl Drop for WriteTransaction {
+    fn drop(&mut self) {
+        if let Some(state) = self.state.take() {
+            state.take_back().abort();
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) use self::{
     lmdb::{Store, WriteKind},
     open::StoreOptions,
     snapshot::{Snapshot, TreeCursor},
-    table::{Direction, ReadTables, Table, WriteTables},
+    table::{Direction, Entry, ReadTables, Table, WriteTables},
     writer::Writer,
 };
 pub use self::{reader_table::Reader, snapshot::Location};

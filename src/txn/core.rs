@@ -35,8 +35,9 @@ pub(crate) struct Core {
     /// The thread that has a write transaction open across calls, or zero.
     active_owner: AtomicU64,
     active: Mutex<Weak<SharedWrite>>,
-    /// Counts the insertions and deletions that each thread made, so that its iterators notice.
-    resized: Mutex<Vec<(u64, u64)>>,
+    /// Counts the insertions and deletions that each thread made in the map and in containers, so that its iterators
+    /// notice.
+    resized: Mutex<Vec<Resized>>,
 }
 
 impl std::fmt::Debug for Core {
@@ -144,20 +145,24 @@ impl Core {
     ) -> Result<R> {
         let prepared = worked.and_then(|result| Ok((result, state.prepare()?)));
         let resized = state.resized();
-        let (tables, symbols) = state.finish();
+        let objects_resized = state.objects_resized();
         match prepared {
             Ok((result, true)) => {
-                commit(tables)?;
-                symbols.remember();
-                self.note_resized(resized);
+                let (tables, learnt) = state.finish();
+                if let Err(error) = commit(tables) {
+                    learnt.forget();
+                    return Err(error);
+                }
+                learnt.remember();
+                self.note_resized(resized, objects_resized);
                 Ok(result)
             }
             Ok((result, false)) => {
-                abort(tables);
+                abort(state.finish().0);
                 Ok(result)
             }
             Err(error) => {
-                abort(tables);
+                abort(state.take_back());
                 Err(error)
             }
         }
@@ -216,31 +221,40 @@ impl Core {
         *self.active.lock() = Weak::new();
     }
 
-    /// Remembers how often this thread has changed the number of entries so far.
+    /// Remembers how often this thread has changed the number of entries, and of elements, so far.
     pub(crate) fn resized(&self) -> Resized {
-        let owner = thread_token();
-        Resized { owner, times: self.times_resized(owner) }
+        self.times_resized(thread_token())
     }
 
-    /// Whether that thread has changed it since.
+    /// Whether that thread has changed the number of entries since.
     pub(crate) fn is_resized(&self, since: Resized) -> bool {
-        self.times_resized(since.owner) != since.times
+        self.times_resized(since.owner).entries != since.entries
     }
 
-    fn times_resized(&self, owner: u64) -> u64 {
-        self.resized.lock().iter().find(|(thread, _)| *thread == owner).map_or(0, |(_, times)| *times)
+    /// Whether that thread has changed the number of elements in some container since.
+    pub(crate) fn are_objects_resized(&self, since: Resized) -> bool {
+        self.times_resized(since.owner).objects != since.objects
     }
 
-    /// Notes that this thread changed the number of entries so many times.
-    pub(crate) fn note_resized(&self, times: u64) {
-        if times == 0 {
+    fn times_resized(&self, owner: u64) -> Resized {
+        let resized = self.resized.lock();
+        let found = resized.iter().find(|resized| resized.owner == owner);
+        found.copied().unwrap_or(Resized { owner, entries: 0, objects: 0 })
+    }
+
+    /// Notes that this thread changed the number of entries and of elements so many times.
+    fn note_resized(&self, entries: u64, objects: u64) {
+        if entries == 0 && objects == 0 {
             return;
         }
-        let token = thread_token();
+        let owner = thread_token();
         let mut resized = self.resized.lock();
-        match resized.iter_mut().find(|(owner, _)| *owner == token) {
-            Some((_, count)) => *count += times,
-            None => resized.push((token, times)),
+        match resized.iter_mut().find(|resized| resized.owner == owner) {
+            Some(resized) => {
+                resized.entries += entries;
+                resized.objects += objects;
+            }
+            None => resized.push(Resized { owner, entries, objects }),
         }
     }
 }
@@ -261,11 +275,12 @@ pub(crate) struct Terms {
     pub(crate) max_size: Option<u64>,
 }
 
-/// How often a thread had changed the number of entries at some moment.
+/// How often a thread had changed the number of entries, and of elements in containers, at some moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Resized {
     owner: u64,
-    times: u64,
+    entries: u64,
+    objects: u64,
 }
 
 /// The right to write; others wait until it is dropped.

@@ -84,11 +84,15 @@ pub(crate) fn decode_key<'a>(table_key: &'a [u8], frame: &Frame<'a>) -> Result<K
 
 /// The ordered bytes of a key, from where it was found.
 pub(crate) fn ordered_of(table_key: &[u8], value: &[u8]) -> Result<KeyBytes> {
+    ordered_of_frame(table_key, &Frame::decode(value)?)
+}
+
+/// The ordered bytes of a key, from where it was found and what it was found with.
+pub(crate) fn ordered_of_frame(table_key: &[u8], frame: &Frame<'_>) -> Result<KeyBytes> {
     if table_key.len() <= SHORT {
         return Ok(KeyBytes::from_slice(table_key));
     }
-    let form =
-        Frame::decode(value)?.form.ok_or_else(|| Error::corrupted("a long key lacks its whole form"))?;
+    let form = frame.form.ok_or_else(|| Error::corrupted("a long key lacks its whole form"))?;
     let mut ordered = KeyBytes::new();
     Key::decode_form(form)?.encode(&mut ordered)?;
     Ok(ordered)

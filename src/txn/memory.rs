@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::live::Live;
 use crate::{
     error::{Error, Result},
     format::header::Header,
@@ -18,6 +19,8 @@ pub(crate) struct Memory {
     symbols: RwLock<Symbols>,
     /// Hashes of texts that were written of late.
     pub(crate) seen: Mutex<Seen>,
+    /// The objects that have handles.
+    pub(crate) live: Live,
 }
 
 #[derive(Debug, Default)]

@@ -1,9 +1,15 @@
 //! Read and write transactions over the storage seam.
 
+pub(crate) mod change;
+pub(crate) mod changes;
 pub(crate) mod core;
 pub(crate) mod entry;
+pub(crate) mod live;
+pub(crate) mod long;
 pub(crate) mod memory;
+pub(crate) mod objects;
 pub(crate) mod patience;
+pub(crate) mod placing;
 pub(crate) mod read;
 pub(crate) mod scan;
 pub(crate) mod shared_write;

@@ -286,7 +286,7 @@ fn abandon(phase: Phase) {
 
 fn abort(state: WriteState<Writer>, turn: &Turn) {
     if let Ok(thread) = turn.core().writer_thread() {
-        thread.abort(state.finish().0);
+        thread.abort(state.take_back());
     }
 }
 

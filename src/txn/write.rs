@@ -1,25 +1,33 @@
 //! What a write transaction does to the tables: entries, symbols, shared values, savepoints, the header.
 
+mod counts;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    changes::Changes,
     entry::{self, EntryKey, Place, TableKey},
+    live::Seen,
     memory::{Memory, SYMBOLS},
 };
 use crate::{
     error::{Error, Result},
     format::{
-        builder::{Draft, DraftKind, LONG, Placement},
+        builder::{Draft, LONG, Placement},
+        copy::Names,
         frame::{Frame, Kind},
         header::{HEADER_KEY, Header},
-        record::RecordView,
+        key::KeyBytes,
+        record::ObjectId,
     },
-    store::{Direction, ReadTables, Table, WriteTables},
+    store::{Direction, Entry, ReadTables, Table, WriteTables},
     sync::Arc,
 };
 
@@ -31,6 +39,7 @@ enum Undo {
     Put(Table, Vec<u8>, Vec<u8>),
     Delete(Table, Vec<u8>),
     Claim(u64, i64),
+    Link(ObjectId, i64),
 }
 
 /// A point that a transaction can be rolled back to.
@@ -39,6 +48,10 @@ pub(crate) struct Savepoint {
     undo: usize,
     symbols: u32,
     changed: bool,
+    next_record: u64,
+    fresh_slots: usize,
+    moved_out: usize,
+    orphans: usize,
 }
 
 /// A write transaction over any tables.
@@ -53,12 +66,29 @@ pub(crate) struct WriteState<T> {
     name_ids: HashMap<Arc<str>, u32>,
     /// How many more or fewer places name each shared value.
     claims: HashMap<u64, i64>,
+    /// How many more or fewer places refer to each object than what its slot says.
+    links: BTreeMap<ObjectId, i64>,
+    /// Objects that only handles keep from now on, and those that something refers to again.
+    orphans: Vec<(ObjectId, Seen)>,
+    adopted: Vec<ObjectId>,
+    /// The objects that were made in records that were there before.
+    fresh_slots: Vec<ObjectId>,
+    /// The records that were moved out of their entries, and the ordered bytes of the keys.
+    moved_out: Vec<(u64, KeyBytes)>,
+    /// The first record that this transaction made.
+    first_record: u64,
+    /// Changes of the number of elements in containers, so that iterators notice.
+    objects_resized: u64,
+    /// Counts the changes, so that those notice who remember something.
+    changes: u64,
     undo: Vec<Undo>,
     savepoints: usize,
     /// Changes of the number of entries, so that iterators notice.
     resized: u64,
     /// A key that no entry sorts behind, once it was looked up; it may be gone by now.
     last: Option<TableKey>,
+    /// The same of the objects.
+    last_object: Option<Vec<u8>>,
 }
 
 impl<T: WriteTables> WriteState<T> {
@@ -81,10 +111,19 @@ impl<T: WriteTables> WriteState<T> {
             first_name: header.symbols,
             name_ids: HashMap::new(),
             claims: HashMap::new(),
+            links: BTreeMap::new(),
+            orphans: Vec::new(),
+            adopted: Vec::new(),
+            fresh_slots: Vec::new(),
+            moved_out: Vec::new(),
+            first_record: header.next_record,
+            objects_resized: 0,
+            changes: 0,
             undo: Vec::new(),
             savepoints: 0,
             resized: 0,
             last: None,
+            last_object: None,
         })
     }
 
@@ -115,44 +154,57 @@ impl<T: WriteTables> WriteState<T> {
             .or_else(|| self.memory.symbol(name).filter(|symbol| *symbol < self.first_name))
     }
 
+    /// Counts the changes.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The names of symbols, as they are now.
+    pub(crate) fn symbol_names(&self) -> SymbolNames {
+        SymbolNames {
+            memory: Arc::clone(&self.memory),
+            first_name: self.first_name,
+            names: Arc::clone(&self.names),
+        }
+    }
+
     /// The stored bytes of an entry.
-    pub(crate) fn get(&self, ordered: &[u8]) -> Result<Option<&[u8]>> {
+    pub(crate) fn entry(&self, ordered: &[u8]) -> Result<Option<&[u8]>> {
         entry::get(&self.tables, ordered)
     }
 
     /// How many entries there are.
-    pub(crate) fn len(&self) -> Result<u64> {
+    pub(crate) fn entries(&self) -> Result<u64> {
         self.tables.len(Table::Entries)
     }
 
     /// Stores a value under a key, of which the first form stays; answers whether the key is new.
     pub(crate) fn put(&mut self, key: &EntryKey, draft: Draft) -> Result<bool> {
-        let Placed { kind, payload, shared } = Placing { state: self }.place(draft)?;
-        let frame = Frame { kind, form: key.form(), has_shared: !shared.is_empty(), payload: &payload };
-        let is_new = self.put_frame(key, frame)?;
-        for id in shared {
-            self.claim(id, 1);
-        }
-        Ok(is_new)
+        let Some(ready) = self.place(key, draft)? else { return Ok(false) };
+        let stored = ready.encode(key.form())?;
+        self.changes += 1;
+        self.put_frame(key, &stored)
     }
 
-    fn put_frame(&mut self, key: &EntryKey, frame: Frame<'_>) -> Result<bool> {
-        if self.append(key, &frame)? {
+    fn put_frame(&mut self, key: &EntryKey, stored: &[u8]) -> Result<bool> {
+        if self.append(key, stored)? {
+            self.account(stored, 1)?;
             return Ok(true);
         }
         // Other short keys that are new, by far the most frequent case, take a single step.
         if self.savepoints == 0 && key.is_short() {
             self.changed = true;
-            let Some(old) = self.tables.put_new(Table::Entries, key.ordered(), &frame.encode())? else {
+            let Some(old) = self.tables.put_new(Table::Entries, key.ordered(), stored)? else {
+                self.account(stored, 1)?;
                 self.resized += 1;
                 return Ok(true);
             };
-            self.replace(key.ordered(), &old, frame)?;
+            self.replace(key.ordered(), key.ordered(), &old, stored)?;
             return Ok(false);
         }
         match entry::place(&self.tables, key.ordered())? {
             Place::Free(table_key) => {
-                self.write(Table::Entries, &table_key, &frame.encode())?;
+                self.write(Table::Entries, &table_key, stored)?;
                 if self.last.as_ref().is_some_and(|last| *last < table_key) {
                     self.last = Some(table_key);
                 }
@@ -161,14 +213,14 @@ impl<T: WriteTables> WriteState<T> {
             }
             Place::Found(table_key) => {
                 let old = self.stored(&table_key)?.to_vec();
-                self.replace(&table_key, &old, frame)?;
+                self.replace(&table_key, key.ordered(), &old, stored)?;
                 Ok(false)
             }
         }
     }
 
     /// Stores an entry behind all others, when that is its place: keys that come in order fill their pages that way.
-    fn append(&mut self, key: &EntryKey, frame: &Frame<'_>) -> Result<bool> {
+    fn append(&mut self, key: &EntryKey, stored: &[u8]) -> Result<bool> {
         if !key.is_short() {
             return Ok(false);
         }
@@ -177,7 +229,7 @@ impl<T: WriteTables> WriteState<T> {
             self.last = last.map(|(last, _)| TableKey::from_slice(last));
         }
         if self.last.as_ref().is_some_and(|last| last.as_slice() >= key.ordered())
-            || !self.tables.append(Table::Entries, key.ordered(), &frame.encode())?
+            || !self.tables.append(Table::Entries, key.ordered(), stored)?
         {
             return Ok(false);
         }
@@ -190,13 +242,27 @@ impl<T: WriteTables> WriteState<T> {
         Ok(true)
     }
 
+    /// As [`WriteState::append`], for an object: those of new records come in order.
+    fn append_object(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        if self.last_object.is_none() {
+            let last = self.tables.seek(Table::Objects, Bound::Unbounded, Direction::Backward)?;
+            self.last_object = Some(last.map_or_else(Vec::new, |(last, _)| last.to_vec()));
+        }
+        if self.last_object.as_ref().is_some_and(|last| last.as_slice() >= key)
+            || !self.tables.append(Table::Objects, key, value)?
+        {
+            return Ok(false);
+        }
+        self.last_object = Some(key.to_vec());
+        Ok(true)
+    }
+
     /// Deletes an entry; answers whether it was there.
     pub(crate) fn delete(&mut self, ordered: &[u8]) -> Result<bool> {
         let Place::Found(table_key) = entry::place(&self.tables, ordered)? else {
             return Ok(false);
         };
         let old = self.stored(&table_key)?.to_vec();
-        let shared = named_by(&Frame::decode(&old)?)?;
         match entry::last_of_row(&self.tables, &table_key)? {
             None => self.erase(Table::Entries, &table_key)?,
             Some(last) => {
@@ -205,32 +271,35 @@ impl<T: WriteTables> WriteState<T> {
                 self.erase(Table::Entries, &last)?;
             }
         }
-        self.let_go(shared);
+        self.let_entry_go(&old, None)?;
         self.resized += 1;
+        self.changes += 1;
         Ok(true)
     }
 
     /// Deletes all entries.
     pub(crate) fn clear(&mut self) -> Result<()> {
-        if self.len()? == 0 {
+        if self.entries()? == 0 {
             return Ok(());
         }
-        if self.savepoints > 0 {
+        self.changes += 1;
+        if self.savepoints > 0 || !self.memory.live.is_empty() {
             while let Some((key, _)) =
                 self.tables.seek(Table::Entries, Bound::Unbounded, Direction::Forward)?
             {
                 let key = key.to_vec();
                 let old = self.stored(&key)?.to_vec();
-                let shared = named_by(&Frame::decode(&old)?)?;
                 self.erase(Table::Entries, &key)?;
-                self.let_go(shared);
+                self.let_entry_go(&old, None)?;
             }
         } else {
             self.changed = true;
             self.tables.clear(Table::Entries)?;
-            // Only entries name shared values, so none is left that anything names.
+            // Nothing is left that leads to an object, or names a shared value.
+            self.tables.clear(Table::Objects)?;
             self.tables.clear(Table::Shared)?;
             self.claims.clear();
+            self.links.clear();
             self.last = None;
         }
         self.resized += 1;
@@ -240,7 +309,15 @@ impl<T: WriteTables> WriteState<T> {
     /// Remembers the present state; every savepoint has to be released or rolled back to, the last one first.
     pub(crate) fn savepoint(&mut self) -> Savepoint {
         self.savepoints += 1;
-        Savepoint { undo: self.undo.len(), symbols: self.header.symbols, changed: self.changed }
+        Savepoint {
+            undo: self.undo.len(),
+            symbols: self.header.symbols,
+            changed: self.changed,
+            next_record: self.header.next_record,
+            fresh_slots: self.fresh_slots.len(),
+            moved_out: self.moved_out.len(),
+            orphans: self.orphans.len(),
+        }
     }
 
     /// Keeps what happened since.
@@ -261,6 +338,7 @@ impl<T: WriteTables> WriteState<T> {
                     self.tables.delete(table, &key)?;
                 }
                 Some(Undo::Claim(id, change)) => *self.claims.entry(id).or_default() += change,
+                Some(Undo::Link(id, change)) => self.add_link(id, change),
                 None => break,
             }
         }
@@ -271,7 +349,15 @@ impl<T: WriteTables> WriteState<T> {
         Arc::make_mut(&mut self.names).truncate(kept);
         self.header.symbols = savepoint.symbols;
         self.changed = savepoint.changed;
+        let fresh = self.fresh_slots.split_off(savepoint.fresh_slots);
+        self.memory.live.take_back(savepoint.next_record, &fresh);
+        self.orphans.truncate(savepoint.orphans);
+        for (record, key) in self.moved_out.split_off(savepoint.moved_out) {
+            self.memory.live.note_home(record, &key);
+        }
         self.resized += 1;
+        self.objects_resized += 1;
+        self.changes += 1;
         Ok(())
     }
 
@@ -280,6 +366,7 @@ impl<T: WriteTables> WriteState<T> {
         if !self.changed {
             return Ok(false);
         }
+        self.settle_links()?;
         for (id, change) in std::mem::take(&mut self.claims) {
             self.settle(id, change)?;
         }
@@ -289,39 +376,38 @@ impl<T: WriteTables> WriteState<T> {
         Ok(true)
     }
 
-    /// The tables, and the symbols to be remembered once they are committed.
-    pub(crate) fn finish(self) -> (T, NewSymbols) {
-        let Self { tables, memory, first_name, names, .. } = self;
-        (tables, NewSymbols { memory, first_name, names })
+    /// The tables, of a transaction that is taken back.
+    pub(crate) fn take_back(self) -> T {
+        self.memory.live.take_back(self.first_record, &self.fresh_slots);
+        for (record, key) in &self.moved_out {
+            self.memory.live.note_home(*record, key);
+        }
+        self.tables
+    }
+
+    /// The tables, and what is to be remembered once they are committed.
+    pub(crate) fn finish(self) -> (T, Learnt) {
+        let Self { tables, memory, first_name, names, orphans, adopted, first_record, fresh_slots, .. } =
+            self;
+        (tables, Learnt { memory, first_name, names, orphans, adopted, first_record, fresh_slots })
     }
 
     /// Puts a value in the place of an old one, whose form of the key it keeps.
-    fn replace(&mut self, table_key: &[u8], old: &[u8], frame: Frame<'_>) -> Result<()> {
-        let old = Frame::decode(old)?;
-        let shared = named_by(&old)?;
-        let bytes = Frame { form: old.form, ..frame }.encode();
-        self.write(Table::Entries, table_key, &bytes)?;
-        self.let_go(shared);
-        Ok(())
+    fn replace(&mut self, table_key: &[u8], ordered: &[u8], old: &[u8], stored: &[u8]) -> Result<()> {
+        let form = Frame::decode(old)?.form;
+        let fresh = Frame::decode(stored)?;
+        if fresh.form == form {
+            self.write(Table::Entries, table_key, stored)?;
+        } else {
+            self.write(Table::Entries, table_key, &Frame { form, ..fresh }.encode())?;
+        }
+        self.let_entry_go(old, Some(ordered))
     }
 
     fn stored(&self, table_key: &[u8]) -> Result<&[u8]> {
         self.tables
             .get(Table::Entries, table_key)?
             .ok_or_else(|| Error::corrupted("an entry went away while it was being changed"))
-    }
-
-    /// Every change of a table while a savepoint exists goes through here or through `erase`.
-    fn write(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
-        self.remember(table, key)?;
-        self.changed = true;
-        self.tables.put(table, key, value)
-    }
-
-    fn erase(&mut self, table: Table, key: &[u8]) -> Result<()> {
-        self.remember(table, key)?;
-        self.changed = true;
-        self.tables.delete(table, key).map(|_| ())
     }
 
     fn remember(&mut self, table: Table, key: &[u8]) -> Result<()> {
@@ -334,74 +420,117 @@ impl<T: WriteTables> WriteState<T> {
         Ok(())
     }
 
-    fn claim(&mut self, id: u64, change: i64) {
-        *self.claims.entry(id).or_default() += change;
-        if self.savepoints > 0 {
-            self.undo.push(Undo::Claim(id, -change));
-        }
+    /// Notes that a record is no longer in its entry.
+    pub(super) fn note_moved_out(&mut self, record: u64, key: KeyBytes) {
+        self.moved_out.push((record, key));
     }
 
-    /// Lets go of shared values, once for each place that named them.
-    fn let_go(&mut self, shared: Vec<u64>) {
-        for id in shared {
-            self.claim(id, -1);
-        }
+    /// Notes objects that were made in a record that was there before.
+    pub(super) fn note_fresh(&mut self, record: u64, slots: std::ops::Range<u32>) {
+        self.fresh_slots.extend(slots.map(|slot| ObjectId { record, slot }));
     }
 
-    /// Writes how many places name a shared value, or deletes it when none does.
-    fn settle(&mut self, id: u64, change: i64) -> Result<()> {
-        let count_key = count_key(id);
-        let stored = match self.tables.get(Table::Shared, &count_key)? {
-            Some(bytes) => i64::from_le_bytes(
-                bytes.try_into().map_err(|_| Error::corrupted("the count of a shared value is damaged"))?,
-            ),
-            None => 0,
-        };
-        let count = stored + change;
-        if count > 0 {
-            if change != 0 || stored == 0 {
-                self.tables.put(Table::Shared, &count_key, &count.to_le_bytes())?;
-            }
-        } else {
-            self.tables.delete(Table::Shared, &count_key)?;
-            self.tables.delete(Table::Shared, &id.to_be_bytes())?;
+    /// Notes an object that only handles keep.
+    pub(super) fn note_orphan(&mut self, id: ObjectId, seen: Seen) {
+        self.orphans.push((id, seen));
+    }
+
+    /// Whether only handles kept an object, to which something refers from now on.
+    pub(super) fn adopt_orphan(&mut self, id: ObjectId) -> bool {
+        let is_new = self.orphans.iter().any(|(orphan, _)| *orphan == id);
+        self.orphans.retain(|(orphan, _)| *orphan != id);
+        let is_known = !self.adopted.contains(&id) && self.memory.live.is_orphan(id);
+        if is_known {
+            self.adopted.push(id);
         }
-        Ok(())
+        is_new || is_known
+    }
+
+    /// Notes that a container has more or fewer elements.
+    pub(super) fn note_object_resized(&mut self) {
+        self.objects_resized += 1;
+    }
+
+    /// Counts the changes of the number of elements in containers.
+    pub(crate) fn objects_resized(&self) -> u64 {
+        self.objects_resized
+    }
+
+    /// The id of a new record.
+    pub(super) fn new_record(&mut self) -> u64 {
+        let id = self.header.next_record;
+        self.header.next_record += 1;
+        id
+    }
+
+    /// The id of an encoded leaf in the shared table, when it is to stand there.
+    pub(super) fn share(&mut self, encoded: &[u8]) -> Result<Option<u64>> {
+        Placing { state: self }.share(encoded)
     }
 }
 
-/// A value that is about to be stored.
-struct Placed {
-    kind: Kind,
-    payload: Vec<u8>,
-    /// The shared values that it names, once for each place, as [`WriteState::release`] will find them.
-    shared: Vec<u64>,
+impl<T: ReadTables> ReadTables for WriteState<T> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>> {
+        self.tables.get(table, key)
+    }
+
+    fn len(&self, table: Table) -> Result<u64> {
+        self.tables.len(table)
+    }
+
+    fn seek(&self, table: Table, from: Bound<&[u8]>, direction: Direction) -> Result<Option<Entry<'_>>> {
+        self.tables.seek(table, from, direction)
+    }
+}
+
+/// Every change of a table goes through here but those of entries that were not there before.
+impl<T: WriteTables> Changes for WriteState<T> {
+    fn write(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        if matches!(table, Table::Entries | Table::Objects) {
+            self.account_old(table, key)?;
+            self.account(value, 1)?;
+        }
+        self.remember(table, key)?;
+        self.changed = true;
+        self.changes += 1;
+        if table == Table::Objects && self.append_object(key, value)? {
+            return Ok(());
+        }
+        self.tables.put(table, key, value)
+    }
+
+    fn erase(&mut self, table: Table, key: &[u8]) -> Result<()> {
+        if matches!(table, Table::Entries | Table::Objects) {
+            self.account_old(table, key)?;
+        }
+        self.remember(table, key)?;
+        self.changed = true;
+        self.changes += 1;
+        self.tables.delete(table, key).map(|_| ())
+    }
+}
+
+/// The names of symbols, at some moment of a write transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct SymbolNames {
+    memory: Arc<Memory>,
+    first_name: u32,
+    names: Arc<Vec<Arc<str>>>,
+}
+
+impl Names for SymbolNames {
+    fn name(&self, symbol: u32) -> Result<Arc<str>> {
+        match symbol.checked_sub(self.first_name) {
+            Some(new) => self.names.get(new as usize).cloned(),
+            None => self.memory.name(symbol),
+        }
+        .ok_or_else(|| Error::corrupted(format!("symbol {symbol} is missing")))
+    }
 }
 
 /// Places one draft.
-struct Placing<'a, T> {
-    state: &'a mut WriteState<T>,
-}
-
-impl<T: WriteTables> Placing<'_, T> {
-    fn place(&mut self, draft: Draft) -> Result<Placed> {
-        let plain = |kind, payload| Placed { kind, payload, shared: Vec::new() };
-        Ok(match draft.0 {
-            DraftKind::Scalar(encoded) => match self.share(&encoded)? {
-                Some(id) => {
-                    Placed { kind: Kind::Shared, payload: id.to_le_bytes().to_vec(), shared: vec![id] }
-                }
-                None => plain(Kind::Scalar, encoded),
-            },
-            DraftKind::Record(builder) => {
-                let (payload, has_shared) = builder.archive(self)?;
-                // A text may stand in several places of the record, or in none that can be reached.
-                let shared = if has_shared { RecordView::access(&payload)?.shared()? } else { Vec::new() };
-                Placed { kind: Kind::Record, payload, shared }
-            }
-            DraftKind::Archive(bytes) => plain(Kind::Archive, bytes),
-        })
-    }
+pub(super) struct Placing<'a, T> {
+    pub(super) state: &'a mut WriteState<T>,
 }
 
 impl<T: WriteTables> Placement for Placing<'_, T> {
@@ -437,7 +566,7 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
                     if encoded.len() < SHARED_FROM && !state.memory.seen.lock().again(hash) {
                         return Ok(None);
                     }
-                    let frame = Frame { kind: Kind::Scalar, form: None, has_shared: false, payload: encoded };
+                    let frame = Frame::new(Kind::Scalar, encoded);
                     state.write(Table::Shared, &id.to_be_bytes(), &frame.encode())?;
                     break;
                 }
@@ -449,33 +578,36 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
     }
 
     fn record_id(&mut self) -> u64 {
-        let id = self.state.header.next_record;
-        self.state.header.next_record += 1;
-        id
+        self.state.new_record()
     }
 }
 
-/// The symbols that a transaction made.
-pub(crate) struct NewSymbols {
+/// What a transaction leaves behind in memory.
+pub(crate) struct Learnt {
     memory: Arc<Memory>,
     first_name: u32,
     names: Arc<Vec<Arc<str>>>,
+    orphans: Vec<(ObjectId, Seen)>,
+    adopted: Vec<ObjectId>,
+    first_record: u64,
+    fresh_slots: Vec<ObjectId>,
 }
 
-impl NewSymbols {
-    /// Remembers them; the transaction is committed.
+impl Learnt {
+    /// Tells the handles of what the transaction made that it never was.
+    pub(crate) fn forget(self) {
+        self.memory.live.take_back(self.first_record, &self.fresh_slots);
+    }
+
+    /// Remembers it; the transaction is committed.
     pub(crate) fn remember(self) {
         self.memory.adopt(self.first_name, &self.names);
-    }
-}
-
-/// The shared values that an entry names, once for each place.
-fn named_by(frame: &Frame<'_>) -> Result<Vec<u64>> {
-    match frame.kind {
-        _ if !frame.has_shared => Ok(Vec::new()),
-        Kind::Shared => Ok(vec![shared_id(frame.payload)?]),
-        Kind::Record => RecordView::access(frame.payload)?.shared(),
-        Kind::Scalar | Kind::Archive => Ok(Vec::new()),
+        if !self.adopted.is_empty() {
+            self.memory.live.adopt(self.adopted);
+        }
+        if !self.orphans.is_empty() {
+            self.memory.live.add_orphans(self.orphans);
+        }
     }
 }
 

@@ -1,55 +1,80 @@
 //! Dicts.
 
-use oocmap::{ContainerKind, find};
+use oocmap::{Change, Draft, Key};
 use pyo3::{
     class::basic::CompareOp,
-    exceptions::PyKeyError,
+    exceptions::{PyKeyError, PyTypeError},
     prelude::*,
-    types::{PyDict, PyMapping, PyMemoryView, PyType},
+    types::{PyBool, PyDict, PyMapping, PyMemoryView, PyTuple},
 };
 
-use super::{Handle, sequence::same_or_equal};
+use super::{
+    handle::Handle,
+    iterators::LazyIterator,
+    memory,
+    sequence::same_or_equal,
+    walk::{Part, Watched},
+};
 use crate::{
-    convert::{decode, key},
-    errors::OrRaise,
-    iterators::{LazyIterator, Part},
+    convert::{encode, key},
+    pairs::each_pair,
     views::{ItemsView, KeysView, ValuesView, Viewed},
 };
 
-/// A stored dict, read as far as it is used.
+/// A stored dict, read as far as it is used; what changes it changes what is stored.
 ///
-/// It keeps the order of insertion, and compares and prints as a ``dict`` does.
+/// It has the whole interface of ``dict``, and keeps the order of insertion. Copies and unions are plain dicts, whose
+/// nested containers are lazy.
 #[pyclass(frozen, weakref, mapping, module = "oocmap")]
 pub(crate) struct LazyDict(pub(crate) Handle);
 
-/// The position of a key in a dict or of a member in a set.
-pub(crate) fn position(handle: &Handle, member: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
-    let Some(member) = key::look_up_key(member)? else { return Ok(None) };
-    let record = handle.source.held.record().or_raise()?;
-    match find(&*handle.source.held, record, handle.container, &member) {
-        // Keys that can't be stored are in no container.
-        Err(oocmap::Error::TooLarge(_) | oocmap::Error::InvalidKey(_)) => Ok(None),
-        found => found.or_raise(),
-    }
+/// The value under a key.
+pub(crate) fn look_up<'py>(
+    py: Python<'py>,
+    handle: &Handle,
+    key: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let view = handle.view(py)?;
+    view.find(key)?.map(|place| view.value_at(py, &place)).transpose()
 }
 
-impl LazyDict {
-    fn lookup<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match position(&self.0, key)? {
-            Some(index) => self.0.value(py, index).map(Some),
-            None => Ok(None),
-        }
-    }
+/// Whether a dict has a key, or a set a member.
+pub(crate) fn contains(py: Python<'_>, handle: &Handle, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(handle.view(py)?.find(key)?.is_some())
 }
 
-#[pymethods]
-impl LazyDict {
-    fn __len__(&self) -> usize {
-        self.0.len()
-    }
+fn no_key(key: &Bound<'_, PyAny>) -> PyErr {
+    PyKeyError::new_err((key.clone().unbind(),))
+}
 
+lazy_class!(LazyDict, "dict", {
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.lookup(py, key)?.ok_or_else(|| PyKeyError::new_err((key.clone().unbind(),)))
+        look_up(py, &self.0, key)?.ok_or_else(|| no_key(key))
+    }
+
+    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.check_writable(py)?;
+        let item = self.item(key, value)?;
+        self.0.change(py, &[Change::Put(vec![item])])
+    }
+
+    fn __delitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.update(py, |view| match view.find(key)? {
+            Some(place) => Ok((vec![Change::RemoveAt(place.position())], ())),
+            None => Err(no_key(key)),
+        })
+    }
+
+    fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        contains(py, &self.0, key)
+    }
+
+    fn __iter__(&self, py: Python<'_>) -> PyResult<LazyIterator> {
+        LazyIterator::of_members(py, &self.0, Part::Items, false)
+    }
+
+    fn __reversed__(&self, py: Python<'_>) -> PyResult<LazyIterator> {
+        LazyIterator::of_members(py, &self.0, Part::Items, true)
     }
 
     /// Return the value under ``key``, or ``default`` when there is none.
@@ -60,34 +85,117 @@ impl LazyDict {
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.lookup(py, key)?.or(default))
+        Ok(look_up(py, &self.0, key)?.or(default))
     }
 
-    fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(position(&self.0, key)?.is_some())
+    /// Return the value under ``key``; when there is none, store ``default`` and return what is stored.
+    #[pyo3(signature = (key, default=None, /))]
+    fn setdefault<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.0.check_writable(py)?;
+        if let Some(found) = look_up(py, &self.0, key)? {
+            return Ok(found);
+        }
+        let default = default.unwrap_or_else(|| py.None().into_bound(py));
+        let item = self.item(key, &default)?;
+        let found = self.0.update(py, |view| match view.find(key)? {
+            Some(place) => Ok((Vec::new(), Some(view.value_at(py, &place)?))),
+            None => Ok((vec![Change::Put(vec![item.clone()])], None)),
+        })?;
+        match found {
+            Some(found) => Ok(found),
+            None => Ok(look_up(py, &self.0, key)?.unwrap_or(default)),
+        }
     }
 
-    fn __iter__(&self) -> LazyIterator {
-        LazyIterator::forward(self.0.clone(), Part::Items)
+    /// Delete ``key`` and return its value; when there is none, return ``default`` or raise ``KeyError``.
+    #[pyo3(signature = (key, /, *default), text_signature = "($self, key, default=..., /)")]
+    fn pop<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if default.len() > 1 {
+            return Err(PyTypeError::new_err(format!(
+                "pop expected at most 2 arguments, got {}",
+                default.len() + 1
+            )));
+        }
+        let popped = self.0.update(py, |view| match view.find(key)? {
+            Some(place) => {
+                // Made before it goes, so that a container lives on.
+                let value = view.value_at(py, &place)?;
+                Ok((vec![Change::RemoveAt(place.position())], Some(value)))
+            }
+            None => Ok((Vec::new(), None)),
+        })?;
+        match popped {
+            Some(value) => Ok(value),
+            None => default.get_item(0).map_err(|_| no_key(key)),
+        }
     }
 
-    fn __reversed__(&self) -> LazyIterator {
-        LazyIterator::backward(self.0.clone(), Part::Items)
+    /// Delete the item that was inserted last and return it as a pair of key and value.
+    ///
+    /// Raises
+    /// ------
+    /// KeyError
+    ///     When there is no item.
+    fn popitem<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        self.0.update(py, |view| match view.last()? {
+            Some(place) => {
+                let item = (view.key_at(py, &place)?, view.value_at(py, &place)?);
+                Ok((vec![Change::RemoveAt(place.position())], item))
+            }
+            None => Err(PyKeyError::new_err("popitem(): dictionary is empty")),
+        })
     }
 
-    /// Return a set-like view of the keys.
+    /// Store all items of a mapping or of an iterable of pairs, and those of the keywords, in one transaction.
+    #[pyo3(signature = (*others, **more), text_signature = "($self, other=(), /, **more)")]
+    fn update(
+        &self,
+        py: Python<'_>,
+        others: &Bound<'_, PyTuple>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        if others.len() > 1 {
+            return Err(PyTypeError::new_err(format!(
+                "update expected at most 1 argument, got {}",
+                others.len()
+            )));
+        }
+        self.put_all(py, others.get_item(0).ok().as_ref(), more)
+    }
+
+    /// Delete all items.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.change(py, &[Change::Clear])
+    }
+
+    /// Return a live, set-like view of the keys.
     fn keys(&self) -> KeysView {
         KeysView(Viewed::Lazy(self.0.clone()))
     }
 
-    /// Return a view of the values.
+    /// Return a live view of the values.
     fn values(&self) -> ValuesView {
         ValuesView(Viewed::Lazy(self.0.clone()))
     }
 
-    /// Return a set-like view of the pairs of key and value.
+    /// Return a live, set-like view of the pairs of key and value.
     fn items(&self) -> ItemsView {
         ItemsView(Viewed::Lazy(self.0.clone()))
+    }
+
+    /// Return a plain dict, with lazy values.
+    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        super::eager(py, &self.0, false)
     }
 
     fn __richcmp__<'py>(
@@ -103,75 +211,72 @@ impl LazyDict {
         };
         let Ok(mapping) = other.cast::<PyMapping>() else { return Ok(py.NotImplemented().into_bound(py)) };
         let answer = self.equals(py, mapping)? == equal;
-        Ok(pyo3::types::PyBool::new(py, answer).to_owned().into_any())
+        Ok(PyBool::new(py, answer).to_owned().into_any())
     }
 
     fn __or__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match plain(other)? {
-            Some(other) => self.0.eager(py, false)?.bitor(other),
+            Some(other) => super::eager(py, &self.0, false)?.bitor(other),
             None => Ok(py.NotImplemented().into_bound(py)),
         }
     }
 
     fn __ror__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match plain(other)? {
-            Some(other) => other.bitor(self.0.eager(py, false)?),
+            Some(other) => other.bitor(super::eager(py, &self.0, false)?),
             None => Ok(py.NotImplemented().into_bound(py)),
         }
     }
 
-    /// Return a plain dict, with lazy values.
-    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.eager(py, false)
-    }
-
-    /// Return the plain dict, one level deep or, with ``deep``, all the way down.
-    #[pyo3(signature = (*, deep=false))]
-    fn eager<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyAny>> {
-        if deep { decode::deep(py, &self.0) } else { decode::shallow(py, &self.0) }
-    }
-
-    /// Tell whether ``other`` is a handle to the very same stored object.
-    #[pyo3(signature = (other, /))]
-    fn same_as(&self, other: &Bound<'_, PyAny>) -> bool {
-        super::of(other).is_some_and(|other| other.is_same(&self.0))
+    fn __ior__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.put_all(py, Some(other), None)
     }
 
     /// Return a read-only view of the stored bytes under ``key``, without copying them.
     #[pyo3(signature = (key, /))]
     fn view<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyMemoryView>> {
-        match position(&self.0, key)? {
-            Some(index) => self.0.view(py, true, index),
-            None => Err(PyKeyError::new_err((key.clone().unbind(),))),
-        }
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        super::repr::repr(py, &self.0)
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyType>, (Bound<'py, PyAny>,))> {
-        Ok((py.get_type::<PyDict>(), (self.0.eager(py, true)?,)))
+        let view = self.0.view(py)?;
+        let place = view.find(key)?.ok_or_else(|| no_key(key))?;
+        memory::of_value(py, &view, &place)
     }
 
     #[classattr]
     const __hash__: Option<Py<PyAny>> = None;
-}
+});
 
 impl LazyDict {
+    /// An item, ready to be stored.
+    fn item(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<(Key<'static>, Draft)> {
+        Ok((key::key(key)?.into_owned(), encode::draft(value, self.0.access())?))
+    }
+
+    fn put_all(
+        &self,
+        py: Python<'_>,
+        other: Option<&Bound<'_, PyAny>>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        self.0.check_writable(py)?;
+        let mut items = Vec::new();
+        each_pair("dictionary", other, more, |key, value| {
+            items.push(self.item(key, value)?);
+            Ok(())
+        })?;
+        if items.is_empty() { Ok(()) } else { self.0.change(py, &[Change::Put(items)]) }
+    }
+
     fn equals(&self, py: Python<'_>, other: &Bound<'_, PyMapping>) -> PyResult<bool> {
+        let len = self.0.view(py)?.len()?;
         if super::of(other).is_some_and(|other| other.is_same(&self.0)) {
             return Ok(true);
         }
-        if other.len()? != self.0.len() {
+        if other.len()? != len {
             return Ok(false);
         }
-        for index in 0..self.0.len() {
-            let key = self.0.item(py, index)?;
-            if !other.contains(&key)? {
-                return Ok(false);
-            }
-            if !same_or_equal(&self.0.value(py, index)?, &other.get_item(&key)?)? {
+        let mut items = Watched::new(py, &self.0, Part::Pairs, false)?;
+        while let Some(item) = items.next(py)? {
+            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+            if !other.contains(&key)? || !same_or_equal(&value, &other.get_item(&key)?)? {
                 return Ok(false);
             }
         }
@@ -181,10 +286,8 @@ impl LazyDict {
 
 /// The plain dict of something that can be merged with one.
 fn plain<'py>(other: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    match super::of(other) {
-        Some(handle) if handle.container.kind == ContainerKind::Dict => {
-            handle.eager(other.py(), false).map(Some)
-        }
-        _ => Ok(other.is_instance_of::<PyDict>().then(|| other.clone())),
+    if let Ok(handle) = other.cast::<LazyDict>() {
+        return super::eager(other.py(), &handle.get().0, false).map(Some);
     }
+    Ok(other.is_instance_of::<PyDict>().then(|| other.clone()))
 }

@@ -1,47 +1,58 @@
 //! Lists.
 
+use oocmap::Change;
 use pyo3::{
     class::basic::CompareOp,
     prelude::*,
-    types::{PyList, PyMemoryView, PyType},
+    types::{PyList, PyMemoryView},
 };
 
 use super::{
-    Handle,
-    sequence::{self, Index},
+    handle::Handle,
+    iterators::LazyIterator,
+    list_change as change, memory,
+    sequence::{self, Index, Limit, position},
 };
-use crate::iterators::{LazyIterator, Part};
 
-/// A stored list, read as far as it is used.
+/// A stored list, read as far as it is used; what changes it changes what is stored.
 ///
-/// It compares, slices, adds and prints as a ``list`` does; slices, sums and copies are plain lists, whose nested
-/// containers are lazy again.
+/// It has the whole interface of ``list``. Slices, sums and copies are plain lists, whose nested containers are lazy.
 #[pyclass(frozen, weakref, module = "oocmap")]
 pub(crate) struct LazyList(pub(crate) Handle);
 
-#[pymethods]
-impl LazyList {
-    fn __len__(&self) -> usize {
-        self.0.len()
-    }
-
+lazy_class!(LazyList, "list", {
     fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match sequence::index(index, self.0.len(), "list")? {
-            Index::At(index) => self.0.item(py, index),
-            Index::Slice(indices) => Ok(PyList::new(py, sequence::slice(py, &self.0, &indices)?)?.into_any()),
+        let index = Index::of(index, "list")?;
+        let view = self.0.view(py)?;
+        match index {
+            Index::At(at) => view.item(py, position(at, view.len()?, "list index out of range")?),
+            Index::Slice(cut) => Ok(PyList::new(py, cut.over(view.len()?).items(py, &view)?)?.into_any()),
         }
     }
 
-    fn __iter__(&self) -> LazyIterator {
-        LazyIterator::forward(self.0.clone(), Part::Items)
+    fn __setitem__(
+        &self,
+        py: Python<'_>,
+        index: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        change::assign(py, &self.0, index, value)
     }
 
-    fn __reversed__(&self) -> LazyIterator {
-        LazyIterator::backward(self.0.clone(), Part::Items)
+    fn __delitem__(&self, py: Python<'_>, index: &Bound<'_, PyAny>) -> PyResult<()> {
+        change::delete(py, &self.0, index)
+    }
+
+    fn __iter__(&self, py: Python<'_>) -> PyResult<LazyIterator> {
+        LazyIterator::of_sequence(py, &self.0, false)
+    }
+
+    fn __reversed__(&self, py: Python<'_>) -> PyResult<LazyIterator> {
+        LazyIterator::of_sequence(py, &self.0, true)
     }
 
     fn __contains__(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(sequence::find(py, &self.0, value, None, None)?.is_some())
+        sequence::contains(py, &self.0, value)
     }
 
     /// Return the position of the first element that equals ``value``.
@@ -51,17 +62,90 @@ impl LazyList {
     /// ValueError
     ///     When there is none between ``start`` and ``stop``.
     #[pyo3(
-        signature = (value, start=0, stop=isize::MAX, /),
+        signature = (value, start=Limit::FIRST, stop=Limit::LAST, /),
         text_signature = "($self, value, start=0, stop=9223372036854775807, /)"
     )]
-    fn index(&self, py: Python<'_>, value: &Bound<'_, PyAny>, start: isize, stop: isize) -> PyResult<usize> {
-        sequence::index_of(py, &self.0, value, Some(start), Some(stop), "list")
+    fn index(&self, py: Python<'_>, value: &Bound<'_, PyAny>, start: Limit, stop: Limit) -> PyResult<usize> {
+        sequence::index_of(py, &self.0, value, &start, &stop, "list")
     }
 
     /// Return how many elements equal ``value``.
     #[pyo3(signature = (value, /))]
     fn count(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<usize> {
         sequence::count(py, &self.0, value)
+    }
+
+    /// Add an element at the end.
+    #[pyo3(signature = (value, /))]
+    fn append(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        change::append(py, &self.0, value)
+    }
+
+    /// Add all elements of an iterable at the end, in one transaction; if the iterable fails, none.
+    #[pyo3(signature = (iterable, /))]
+    fn extend(&self, py: Python<'_>, iterable: &Bound<'_, PyAny>) -> PyResult<()> {
+        change::extend(py, &self.0, iterable)
+    }
+
+    /// Insert an element before the position ``index``.
+    #[pyo3(signature = (index, value, /))]
+    fn insert(&self, py: Python<'_>, index: isize, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        change::insert(py, &self.0, index, value)
+    }
+
+    /// Delete the element at ``index``, the last one if left out, and return it.
+    ///
+    /// Raises
+    /// ------
+    /// IndexError
+    ///     When there is no such element.
+    #[pyo3(signature = (index=-1, /), text_signature = "($self, index=-1, /)")]
+    fn pop<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyAny>> {
+        change::pop(py, &self.0, index)
+    }
+
+    /// Delete the first element that equals ``value``.
+    ///
+    /// Raises
+    /// ------
+    /// ValueError
+    ///     When there is none.
+    #[pyo3(signature = (value, /))]
+    fn remove(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        change::remove(py, &self.0, value)
+    }
+
+    /// Delete all elements.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.change(py, &[Change::Clear])
+    }
+
+    /// Turn the order of the elements round.
+    fn reverse(&self, py: Python<'_>) -> PyResult<()> {
+        change::reverse(py, &self.0)
+    }
+
+    /// Sort the elements, equal ones in the order that they had; if comparing fails, nothing is changed.
+    ///
+    /// Parameters
+    /// ----------
+    /// key : callable or None
+    ///     What makes of an element that by which it is sorted.
+    /// reverse : bool
+    ///     Put the largest first.
+    #[pyo3(signature = (*, key=None, reverse=None), text_signature = "($self, *, key=None, reverse=False)")]
+    fn sort(
+        &self,
+        py: Python<'_>,
+        key: Option<&Bound<'_, PyAny>>,
+        reverse: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        change::sort(py, &self.0, key, reverse)
+    }
+
+    /// Return a plain list, with lazy elements.
+    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        super::eager(py, &self.0, false)
     }
 
     fn __richcmp__<'py>(
@@ -78,68 +162,49 @@ impl LazyList {
 
     fn __add__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match plain(other)? {
-            Some(other) => self.0.eager(py, false)?.add(other),
+            Some(other) => super::eager(py, &self.0, false)?.add(other),
             None => Ok(py.NotImplemented().into_bound(py)),
         }
     }
 
     fn __radd__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match plain(other)? {
-            Some(other) => other.add(self.0.eager(py, false)?),
+            Some(other) => other.add(super::eager(py, &self.0, false)?),
             None => Ok(py.NotImplemented().into_bound(py)),
         }
     }
 
+    fn __iadd__(&self, py: Python<'_>, iterable: &Bound<'_, PyAny>) -> PyResult<()> {
+        change::extend(py, &self.0, iterable)
+    }
+
     fn __mul__<'py>(&self, py: Python<'py>, times: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.eager(py, false)?.mul(times)
+        super::eager(py, &self.0, false)?.mul(times)
     }
 
     fn __rmul__<'py>(&self, py: Python<'py>, times: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.eager(py, false)?.mul(times)
+        super::eager(py, &self.0, false)?.mul(times)
     }
 
-    /// Return a plain list, with lazy elements.
-    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.eager(py, false)
-    }
-
-    /// Return the plain list, one level deep or, with ``deep``, all the way down.
-    #[pyo3(signature = (*, deep=false))]
-    fn eager<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyAny>> {
-        self.0.eager(py, deep)
-    }
-
-    /// Tell whether ``other`` is a handle to the very same stored object.
-    #[pyo3(signature = (other, /))]
-    fn same_as(&self, other: &Bound<'_, PyAny>) -> bool {
-        super::of(other).is_some_and(|other| other.is_same(&self.0))
+    fn __imul__(&self, py: Python<'_>, times: &Bound<'_, PyAny>) -> PyResult<()> {
+        change::repeat(py, &self.0, times)
     }
 
     /// Return a read-only view of the stored bytes at ``index``, without copying them.
     #[pyo3(signature = (index, /))]
     fn view<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.0.view(py, false, super::position(index, self.0.len(), "list")?)
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        super::repr::repr(py, &self.0)
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyType>, (Bound<'py, PyAny>,))> {
-        Ok((py.get_type::<PyList>(), (self.0.eager(py, true)?,)))
+        let view = self.0.view(py)?;
+        memory::of_element(py, &view, position(index, view.len()?, "list index out of range")?)
     }
 
     #[classattr]
     const __hash__: Option<Py<PyAny>> = None;
-}
+});
 
 /// The plain list of something that can be added to one.
 fn plain<'py>(other: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if let Ok(other) = other.cast::<LazyList>() {
-        return other.get().0.eager(other.py(), false).map(Some);
+    if let Ok(handle) = other.cast::<LazyList>() {
+        return super::eager(other.py(), &handle.get().0, false).map(Some);
     }
-    if other.is_instance_of::<PyList>() {
-        return Ok(Some(other.clone()));
-    }
-    Ok(None)
+    Ok(other.is_instance_of::<PyList>().then(|| other.clone()))
 }

@@ -1,86 +1,125 @@
-//! Lazy handles to stored containers: they read nothing until asked.
+//! Lazy handles to stored containers: they read nothing until asked, and what changes them changes what is stored.
 
+/// The methods that all lazy classes have, beside their own; and those that a plain object does, through `call_plain`.
+macro_rules! lazy_class {
+    ($class:ident, $twin:literal, { $($own:tt)* }) => {
+        lazy_class!($class, $twin, [], { $($own)* });
+    };
+    ($class:ident, $twin:literal, [$($name:ident $signature:tt;)*], { $($own:tt)* }) => {
+        #[pymethods]
+        impl $class {
+            fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+                self.0.view(py)?.len()
+            }
+
+            #[doc = concat!("Return the plain ", $twin, ", one level deep or, with ``deep``, all the way down.")]
+            #[pyo3(signature = (*, deep=false))]
+            fn eager<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyAny>> {
+                $crate::lazy::eager(py, &self.0, deep)
+            }
+
+            /// Tell whether ``other`` is a handle to the very same stored object.
+            #[pyo3(signature = (other, /))]
+            fn same_as(&self, other: &Bound<'_, PyAny>) -> bool {
+                $crate::lazy::of(other).is_some_and(|other| other.is_same(&self.0))
+            }
+
+            fn __copy__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                $crate::lazy::eager(py, &self.0, false)
+            }
+
+            #[pyo3(signature = (_memo, /), text_signature = "($self, memo, /)")]
+            fn __deepcopy__<'py>(
+                &self,
+                py: Python<'py>,
+                _memo: &Bound<'py, PyAny>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                $crate::lazy::eager(py, &self.0, true)
+            }
+
+            fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                $crate::lazy::reduce(py, &self.0)
+            }
+
+            fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+                $crate::lazy::repr::repr(py, &self.0)
+            }
+
+            #[classmethod]
+            #[pyo3(signature = (item, /))]
+            fn __class_getitem__<'py>(
+                cls: &Bound<'py, pyo3::types::PyType>,
+                item: &Bound<'py, PyAny>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                $crate::lazy::generic_alias(cls, item)
+            }
+
+            $(
+                #[doc = concat!("Do what ``", $twin, ".", stringify!($name), "`` does, on a plain copy.")]
+                #[pyo3(signature = (*arguments, **keywords), text_signature = $signature)]
+                fn $name<'py>(
+                    &self,
+                    py: Python<'py>,
+                    arguments: &Bound<'py, pyo3::types::PyTuple>,
+                    keywords: Option<&Bound<'py, pyo3::types::PyDict>>,
+                ) -> PyResult<Bound<'py, PyAny>> {
+                    self.call_plain(py, stringify!($name), arguments, keywords)
+                }
+            )*
+
+            $($own)*
+        }
+    };
+}
+
+pub(crate) mod bytearray;
+pub(crate) mod bytes_change;
 pub(crate) mod dict;
+pub(crate) mod handle;
+pub(crate) mod iterators;
 pub(crate) mod list;
+pub(crate) mod list_change;
+pub(crate) mod memory;
 pub(crate) mod repr;
 pub(crate) mod sequence;
 pub(crate) mod set;
+pub(crate) mod set_change;
 pub(crate) mod tuple;
+pub(crate) mod view;
+pub(crate) mod walk;
 
 use std::cell::Cell;
 
-use oocmap::{Container, ContainerKind, Node};
+use oocmap::ContainerKind;
 use pyo3::{
-    exceptions::{PyIndexError, PyRecursionError, PyTypeError},
+    exceptions::{PyRecursionError, PyTypeError},
     prelude::*,
-    types::{PyBytes, PyMemoryView},
+    types::{PyBytes, PyMemoryView, PyType},
 };
 
+use self::handle::Handle;
 use crate::{
-    buffer::{self, Lender},
     convert::{decode, scalar},
-    errors::OrRaise,
-    names::Source,
+    errors,
 };
 
-/// A container's place in a record that is kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Handle {
-    pub(crate) source: Source,
-    pub(crate) container: Container,
+/// The plain object of a handle, one level deep or all the way.
+pub(crate) fn eager<'py>(py: Python<'py>, handle: &Handle, deep: bool) -> PyResult<Bound<'py, PyAny>> {
+    let view = handle.view(py)?;
+    if deep { decode::deep(py, &view) } else { decode::shallow(py, &view) }
 }
 
-impl Handle {
-    pub(crate) fn len(&self) -> usize {
-        self.container.len()
-    }
+/// What makes the plain object again.
+///
+/// Calling its class on it would copy it once more, and tear cycles through it apart.
+fn reduce<'py>(py: Python<'py>, handle: &Handle) -> PyResult<Bound<'py, PyAny>> {
+    let getitem = py.import("operator")?.getattr("getitem")?;
+    let plain = eager(py, handle, true)?;
+    Ok((getitem, ((plain,), 0)).into_pyobject(py)?.into_any())
+}
 
-    /// An element, a member or a key; the index has to be below the length.
-    #[inline]
-    pub(crate) fn item<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
-        let record = self.source.held.record().or_raise()?;
-        decode::node(py, &self.source, record.item(self.container, index).or_raise()?)
-    }
-
-    /// The value of a dict's item; the index has to be below the length.
-    #[inline]
-    pub(crate) fn value<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
-        let record = self.source.held.record().or_raise()?;
-        decode::node(py, &self.source, record.value(self.container, index).or_raise()?)
-    }
-
-    /// The plain object, one level deep or all the way.
-    pub(crate) fn eager<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyAny>> {
-        if deep { decode::deep(py, self) } else { decode::shallow(py, self) }
-    }
-
-    /// Whether two handles are of one object.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.container == other.container && self.source.held.is_same(&other.source.held)
-    }
-
-    /// A read-only view of stored bytes.
-    pub(crate) fn view<'py>(
-        &self,
-        py: Python<'py>,
-        value: bool,
-        index: usize,
-    ) -> PyResult<Bound<'py, PyMemoryView>> {
-        let record = self.source.held.record().or_raise()?;
-        let node =
-            if value { record.value(self.container, index) } else { record.item(self.container, index) };
-        let encoded = match node.or_raise()? {
-            Node::Scalar(encoded) => encoded,
-            Node::Shared(id) => oocmap::Scope::shared(&*self.source.held, id).or_raise()?,
-            _ => return Err(not_viewable()),
-        };
-        let lender = self
-            .source
-            .held
-            .reader()
-            .map(|read| Lender { read, borrows: self.source.origin.borrows.clone() });
-        buffer::view(py, lender, encoded)
-    }
+fn generic_alias<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    cls.py().import("types")?.getattr("GenericAlias")?.call1((cls, item))
 }
 
 /// The hash of an immutable container, which is that of its twin.
@@ -96,24 +135,26 @@ pub(crate) fn hash(py: Python<'_>, handle: &Handle) -> PyResult<isize> {
         )));
     }
     DEPTH_NOW.set(depth + 1);
-    let hash = handle.eager(py, false).and_then(|plain| plain.hash());
+    let hash = eager(py, handle, false).and_then(|plain| plain.hash());
     DEPTH_NOW.set(depth);
     hash
 }
 
 /// The exception for a view of something that is not bytes.
 pub(crate) fn not_viewable() -> PyErr {
-    PyTypeError::new_err("view() needs a stored bytes object; read other values with []")
+    PyTypeError::new_err("view() needs a stored bytes or bytearray; read other values with []")
 }
 
 /// The Python object of a handle.
 pub(crate) fn handle(py: Python<'_>, handle: Handle) -> PyResult<Bound<'_, PyAny>> {
-    Ok(match handle.container.kind {
+    Ok(match handle.kind() {
         ContainerKind::List => Bound::new(py, list::LazyList(handle))?.into_any(),
         ContainerKind::Tuple => Bound::new(py, tuple::LazyTuple(handle))?.into_any(),
         ContainerKind::Dict => Bound::new(py, dict::LazyDict(handle))?.into_any(),
         ContainerKind::Set => Bound::new(py, set::LazySet(handle))?.into_any(),
         ContainerKind::FrozenSet => Bound::new(py, set::LazyFrozenSet(handle))?.into_any(),
+        ContainerKind::ByteArray => Bound::new(py, bytearray::LazyByteArray(handle))?.into_any(),
+        ContainerKind::Instance => return Err(errors::unsupported(py, "an instance has no handle")),
     })
 }
 
@@ -134,21 +175,10 @@ pub(crate) fn of<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a Handle> {
     if let Ok(set) = object.cast::<set::LazyFrozenSet>() {
         return Some(&set.get().0);
     }
+    if let Ok(bytes) = object.cast::<bytearray::LazyByteArray>() {
+        return Some(&bytes.get().0);
+    }
     None
-}
-
-/// The plain object that a handle stands for.
-pub(crate) fn plain<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    of(object).map(|handle| handle.eager(object.py(), true)).transpose()
-}
-
-/// A position that may count from the end.
-pub(crate) fn position(index: isize, len: usize, what: &str) -> PyResult<usize> {
-    let from_start = if index < 0 { index.checked_add_unsigned(len) } else { Some(index) };
-    from_start
-        .and_then(|index| usize::try_from(index).ok())
-        .filter(|index| *index < len)
-        .ok_or_else(|| PyIndexError::new_err(format!("{what} index out of range")))
 }
 
 /// Bytes that were copied, as a view.

@@ -3,47 +3,43 @@
 use pyo3::{
     class::basic::CompareOp,
     prelude::*,
-    types::{PyMemoryView, PyTuple, PyType},
+    types::{PyMemoryView, PyTuple},
 };
 
 use super::{
-    Handle,
-    sequence::{self, Index},
+    handle::Handle,
+    iterators::LazyIterator,
+    memory,
+    sequence::{self, Index, Limit, position},
 };
-use crate::iterators::{LazyIterator, Part};
 
 /// A stored tuple, read as far as it is used.
 ///
-/// It compares, hashes, slices, adds and prints as a ``tuple`` does; slices and sums are plain tuples, whose nested
-/// containers are lazy again.
+/// It has the whole interface of ``tuple``, and compares, hashes and prints as one. Slices and sums are plain tuples,
+/// whose nested containers are lazy.
 #[pyclass(frozen, weakref, module = "oocmap")]
 pub(crate) struct LazyTuple(pub(crate) Handle);
 
-#[pymethods]
-impl LazyTuple {
-    fn __len__(&self) -> usize {
-        self.0.len()
-    }
-
+lazy_class!(LazyTuple, "tuple", {
     fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        match sequence::index(index, self.0.len(), "tuple")? {
-            Index::At(index) => self.0.item(py, index),
-            Index::Slice(indices) => {
-                Ok(PyTuple::new(py, sequence::slice(py, &self.0, &indices)?)?.into_any())
-            }
+        let index = Index::of(index, "tuple")?;
+        let view = self.0.view(py)?;
+        match index {
+            Index::At(at) => view.item(py, position(at, view.len()?, "tuple index out of range")?),
+            Index::Slice(cut) => Ok(PyTuple::new(py, cut.over(view.len()?).items(py, &view)?)?.into_any()),
         }
     }
 
-    fn __iter__(&self) -> LazyIterator {
-        LazyIterator::forward(self.0.clone(), Part::Items)
+    fn __iter__(&self, py: Python<'_>) -> PyResult<LazyIterator> {
+        LazyIterator::of_sequence(py, &self.0, false)
     }
 
-    fn __reversed__(&self) -> LazyIterator {
-        LazyIterator::backward(self.0.clone(), Part::Items)
+    fn __reversed__(&self, py: Python<'_>) -> PyResult<LazyIterator> {
+        LazyIterator::of_sequence(py, &self.0, true)
     }
 
     fn __contains__(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(sequence::find(py, &self.0, value, None, None)?.is_some())
+        sequence::contains(py, &self.0, value)
     }
 
     /// Return the position of the first element that equals ``value``.
@@ -53,11 +49,11 @@ impl LazyTuple {
     /// ValueError
     ///     When there is none between ``start`` and ``stop``.
     #[pyo3(
-        signature = (value, start=0, stop=isize::MAX, /),
+        signature = (value, start=Limit::FIRST, stop=Limit::LAST, /),
         text_signature = "($self, value, start=0, stop=9223372036854775807, /)"
     )]
-    fn index(&self, py: Python<'_>, value: &Bound<'_, PyAny>, start: isize, stop: isize) -> PyResult<usize> {
-        sequence::index_of(py, &self.0, value, Some(start), Some(stop), "tuple")
+    fn index(&self, py: Python<'_>, value: &Bound<'_, PyAny>, start: Limit, stop: Limit) -> PyResult<usize> {
+        sequence::index_of(py, &self.0, value, &start, &stop, "tuple")
     }
 
     /// Return how many elements equal ``value``.
@@ -84,57 +80,38 @@ impl LazyTuple {
 
     fn __add__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match plain(other)? {
-            Some(other) => self.0.eager(py, false)?.add(other),
+            Some(other) => super::eager(py, &self.0, false)?.add(other),
             None => Ok(py.NotImplemented().into_bound(py)),
         }
     }
 
     fn __radd__<'py>(&self, py: Python<'py>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match plain(other)? {
-            Some(other) => other.add(self.0.eager(py, false)?),
+            Some(other) => other.add(super::eager(py, &self.0, false)?),
             None => Ok(py.NotImplemented().into_bound(py)),
         }
     }
 
     fn __mul__<'py>(&self, py: Python<'py>, times: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.eager(py, false)?.mul(times)
+        super::eager(py, &self.0, false)?.mul(times)
     }
 
     fn __rmul__<'py>(&self, py: Python<'py>, times: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.eager(py, false)?.mul(times)
-    }
-
-    /// Return the plain tuple, one level deep or, with ``deep``, all the way down.
-    #[pyo3(signature = (*, deep=false))]
-    fn eager<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyAny>> {
-        self.0.eager(py, deep)
-    }
-
-    /// Tell whether ``other`` is a handle to the very same stored object.
-    #[pyo3(signature = (other, /))]
-    fn same_as(&self, other: &Bound<'_, PyAny>) -> bool {
-        super::of(other).is_some_and(|other| other.is_same(&self.0))
+        super::eager(py, &self.0, false)?.mul(times)
     }
 
     /// Return a read-only view of the stored bytes at ``index``, without copying them.
     #[pyo3(signature = (index, /))]
     fn view<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.0.view(py, false, super::position(index, self.0.len(), "tuple")?)
+        let view = self.0.view(py)?;
+        memory::of_element(py, &view, position(index, view.len()?, "tuple index out of range")?)
     }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        super::repr::repr(py, &self.0)
-    }
-
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyType>, (Bound<'py, PyAny>,))> {
-        Ok((py.get_type::<PyTuple>(), (self.0.eager(py, true)?,)))
-    }
-}
+});
 
 /// The plain tuple of something that can be added to one.
 fn plain<'py>(other: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if let Ok(other) = other.cast::<LazyTuple>() {
-        return other.get().0.eager(other.py(), false).map(Some);
+    if let Ok(handle) = other.cast::<LazyTuple>() {
+        return super::eager(other.py(), &handle.get().0, false).map(Some);
     }
     Ok(other.is_instance_of::<PyTuple>().then(|| other.clone()))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Container, ContainerKind, Node, RecordView};
+use super::{Container, ContainerKind, Node, RecordView, Reference};
 use crate::{
     error::{Error, Result},
     format::{
@@ -18,6 +18,8 @@ pub(crate) trait References {
     fn name(&mut self, symbol: u32) -> Result<String>;
     /// Notes that a place names a shared value.
     fn shared(&mut self, id: u64) -> Result<()>;
+    /// Notes that a place refers to an object that doesn't lie in the record.
+    fn object(&mut self, reference: Reference) -> Result<()>;
 }
 
 impl<'a> RecordView<'a> {
@@ -30,6 +32,11 @@ impl<'a> RecordView<'a> {
         let mut seen = HashSet::new();
         let mut pending = Vec::new();
         Self::visit(self.root()?, references, &mut seen, &mut pending)?;
+        for number in 0..self.slots() as u32 {
+            if self.slot(number)?.exported {
+                Self::visit(self.slot_node(number)?, references, &mut seen, &mut pending)?;
+            }
+        }
         while let Some(container) = pending.pop() {
             for index in 0..container.len() {
                 Self::visit(self.item(container, index)?, references, &mut seen, &mut pending)?;
@@ -41,18 +48,16 @@ impl<'a> RecordView<'a> {
                 self.check_members(container, references)?;
             }
         }
-        let mutable = seen
-            .iter()
-            .filter(|container| !matches!(container.kind, ContainerKind::Tuple | ContainerKind::FrozenSet))
-            .count();
-        if mutable != self.slots.len() {
-            return Err(Error::corrupted(format!("{} slots for {mutable} containers", self.slots.len())));
+        let numbers = 0..self.slots() as u32;
+        let reached = seen.iter().filter_map(|container| container.slot()).collect::<HashSet<_>>();
+        for number in numbers {
+            let slot = self.slot(number)?;
+            if slot.position != 0 && !reached.contains(&number) {
+                return Err(Error::corrupted(format!("nothing leads to the container of slot {number}")));
+            }
         }
-        if (self.id == 0) != (mutable == 0) {
-            return Err(Error::corrupted(format!(
-                "a record with {mutable} mutable containers has id {}",
-                self.id
-            )));
+        if self.id == 0 && self.slots() > 0 {
+            return Err(Error::corrupted("a record with mutable containers has no id"));
         }
         Ok(())
     }
@@ -68,6 +73,7 @@ impl<'a> RecordView<'a> {
             Node::Scalar(encoded) => Scalar::decode(encoded).map(|_| ()),
             Node::Symbol(symbol) => references.name(symbol).map(|_| ()),
             Node::Shared(id) => references.shared(id),
+            Node::Object(reference) => references.object(reference),
             Node::Container(container) => {
                 if seen.insert(container) {
                     pending.push(container);

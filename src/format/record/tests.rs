@@ -108,6 +108,9 @@ fn every_word() -> Value {
         Value::from(long.as_str()),
         Value::Tuple(vec![Value::from(1)]),
         Value::FrozenSet(vec![int(2)]),
+        Value::Instance(vec![Value::from("class")]),
+        Value::ByteArray(b"array".to_vec()),
+        Value::Object(Reference { kind: ContainerKind::Set, id: ObjectId { record: 7, slot: 9 } }),
         Value::from_iter([("symbol", Value::Set(vec![text("other")])), ("name", Value::List(Vec::new()))]),
     ])
 }
@@ -122,21 +125,22 @@ fn the_bytes_of_a_record() {
     let mut pending = vec![(0, 1)];
     while let Some((from, to)) = pending.pop() {
         for at in from..to {
-            tags.insert(Word(record.words.get(at).unwrap()).tag().unwrap() as u8);
+            tags.insert(Word(record.words.get(at).unwrap()).tag() as u8);
             if let Node::Container(container) = record.node(at).unwrap() {
                 let words = container.len() * if container.kind == ContainerKind::Dict { 2 } else { 1 };
                 pending.push((container.at as usize, container.at as usize + words));
             }
         }
     }
-    assert_eq!(tags, (0..13).collect::<HashSet<u8>>(), "every kind of word is there");
+    assert_eq!(tags, (0..16).collect::<HashSet<u8>>(), "every kind of word is there");
     let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     // Slots, words, heap, then the record itself, as `docs/file-format.md` has them.
     assert_eq!(
         hex,
-        "01001200170019000a000c00000020003000310002006300e40035010702e80009011b000100210001004100020006008\
-         4022c003a000100a4010000808080808040000000000000f83f047465787406096279746573056f7468657200776655\
-         44332211046e616d650100000000000000008effffff040000008effffff1a000000baffffff2d000000"
+        "0100173019101e2020000a000f00000020003000310002006300e4003501a703180139015e011f007d022b0001002100\
+         010041000100a401010005020200060024043c004a00010044030000808080808040000000000000f83f047465787406\
+         09627974657305636c6173730609617272617902070000000000000009000000056f746865720077665544332211046e\
+         616d6501000000000000000064ffffff0500000066ffffff21000000a0ffffff47000000"
     );
 }
 
@@ -146,7 +150,7 @@ fn the_bytes_of_a_record_that_takes_wide_words() {
     let value = Value::Tuple(vec![filler, every_word()]);
     let mut places = Places { symbols_from: "s", ..Places::default() };
     let (bytes, _) = archive(value.draft().unwrap(), &mut places);
-    assert_eq!((bytes.len(), xxh3_64(&bytes)), (70_368, 0x3199_3351_c001_78f1));
+    assert_eq!((bytes.len(), xxh3_64(&bytes)), (70_426, 5_026_883_487_724_283_403));
 }
 
 fn leaf() -> impl Strategy<Value = Scalar<'static>> {
@@ -246,7 +250,7 @@ proptest! {
         let back = ValueRef::new(&places, Stored::Record(record, &bytes)).unwrap().to_value().unwrap();
         prop_assert_eq!(&back, &value);
         prop_assert_eq!(record.id() != 0, record.slots() > 0, "what can change has an identity");
-        prop_assert_eq!(has_shared, !record.shared().unwrap().is_empty());
+        prop_assert_eq!(has_shared, !record.named().unwrap().shared.is_empty());
     }
 
     #[test]
@@ -267,7 +271,7 @@ proptest! {
         }
         if let Ok(record) = RecordView::access(&bytes) {
             let _ = walk(record, 10_000);
-            let _ = record.shared();
+            let _ = record.named();
         }
     }
 }
@@ -394,7 +398,7 @@ fn depth_costs_no_stack() {
     let record = RecordView::access(&bytes).unwrap();
     assert_eq!(record.slots(), DEPTH);
     assert_eq!(walk(record, usize::MAX).unwrap(), DEPTH + 1);
-    assert!(record.shared().unwrap().is_empty());
+    assert!(record.named().unwrap().shared.is_empty());
     let value = ValueRef::new(places, Stored::Record(record, &bytes)).unwrap();
     assert!(matches!(value.to_value(), Err(Error::TooLarge(_))), "what would recurse is refused");
 }
@@ -417,7 +421,30 @@ fn what_contains_itself_is_stored_once() {
     assert!(matches!(record.item(list, 0).unwrap(), Node::Container(same) if same == list));
     let Node::Container(dict) = record.item(list, 1).unwrap() else { panic!("a dict") };
     assert!(matches!(record.value(dict, 0).unwrap(), Node::Container(same) if same == list));
-    assert!(record.shared().unwrap().is_empty(), "a cycle ends the search");
+    assert!(record.named().unwrap().shared.is_empty(), "a cycle ends the search");
+}
+
+#[test]
+fn names_in_instances_may_be_symbols_unless_they_are_long() {
+    let mut places = Places { symbols_from: "m", ..Places::default() };
+    let long = format!("m{}", "x".repeat(64));
+    let mut builder = ValueBuilder::new();
+    let (root, elements) = builder.instance(4).unwrap();
+    let class = builder.symbol("m:Class").unwrap();
+    // One word may stand in several places.
+    for (index, word) in [(0, class), (1, builder.symbol(&long).unwrap()), (2, class), (3, builder.none())] {
+        builder.set_item(elements, index, word);
+    }
+    let (bytes, _) = archive(builder.finish(root), &mut places);
+    let record = RecordView::access(&bytes).unwrap();
+    let Node::Container(instance) = record.root().unwrap() else { panic!("not a container") };
+    assert_eq!(instance.kind, ContainerKind::Instance);
+    assert!(matches!(record.item(instance, 0).unwrap(), Node::Symbol(0)));
+    assert!(
+        matches!(record.item(instance, 1).unwrap(), Node::Str(text) if text.as_bytes() == long.as_bytes())
+    );
+    assert!(matches!(record.item(instance, 2).unwrap(), Node::Symbol(0)));
+    assert_eq!(record.id(), 0);
 }
 
 #[test]

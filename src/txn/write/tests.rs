@@ -10,6 +10,7 @@ use crate::{
     format::{
         builder::{Role, ValueBuilder},
         key::KeyBytes,
+        record::RecordView,
     },
     object::{
         scope::{Scope, open, symbol_name},
@@ -175,8 +176,8 @@ fn named(state: &State) -> BTreeMap<u64, i64> {
         let frame = Frame::decode(stored).unwrap();
         let ids = match frame.kind {
             Kind::Shared => vec![shared_id(frame.payload).unwrap()],
-            Kind::Record => RecordView::access(frame.payload).unwrap().shared().unwrap(),
-            Kind::Scalar | Kind::Archive => Vec::new(),
+            Kind::Record => RecordView::access(frame.payload).unwrap().named().unwrap().shared,
+            _ => Vec::new(),
         };
         assert_eq!(frame.has_shared, !ids.is_empty());
         for id in ids {
@@ -194,13 +195,13 @@ fn count(tables: &MemoryTables, id: u64) -> i64 {
 }
 
 fn check(state: &State, model: &Model) {
-    assert_eq!(state.len().unwrap(), model.len() as u64);
+    assert_eq!(state.entries().unwrap(), model.len() as u64);
     let mut found = Model::new();
     for (table_key, stored) in state.tables.rows(Table::Entries) {
         let key = entry::decode_key(table_key, &Frame::decode(stored).unwrap()).unwrap().into_owned();
         let bytes = ordered(&key);
         assert_eq!(entry::ordered_of(table_key, stored).unwrap(), bytes);
-        assert_eq!(state.get(&bytes).unwrap(), Some(stored.as_slice()), "an entry is found under its key");
+        assert_eq!(state.entry(&bytes).unwrap(), Some(stored.as_slice()), "an entry is found under its key");
         let number = model.get(&bytes).expect("nothing is there that was not stored").1;
         assert_eq!(value_ref(state, stored).to_value().unwrap(), value(number));
         found.insert(bytes, (key, number));
@@ -208,7 +209,7 @@ fn check(state: &State, model: &Model) {
     assert_eq!(&found, model, "the entries, and the first forms of their keys");
     for number in 0..KEYS {
         let bytes = ordered(&key(number));
-        assert_eq!(state.get(&bytes).unwrap().is_some(), model.contains_key(&bytes));
+        assert_eq!(state.entry(&bytes).unwrap().is_some(), model.contains_key(&bytes));
     }
 
     let named = named(state);
@@ -346,7 +347,7 @@ fn a_nested_value_costs_one_put_and_a_field_of_it_one_get() {
     let state = commit(state);
     let gets = |table| state.tables.gets(table);
     let before = [Table::Entries, Table::Symbols, Table::Shared, Table::Objects].map(gets);
-    let stored = state.get(&ordered(&Key::Scalar(Scalar::Int(3)))).unwrap().unwrap();
+    let stored = state.entry(&ordered(&Key::Scalar(Scalar::Int(3)))).unwrap().unwrap();
     let ValueRef::Container(outer) = value_ref(&state, stored) else { panic!("a dict") };
     let ValueRef::Container(inner) = outer.get(&text("inner")).unwrap().unwrap() else { panic!("a dict") };
     let ValueRef::Container(leaves) = inner.get(&text("leaves")).unwrap().unwrap() else { panic!("a list") };

@@ -1,0 +1,359 @@
+//! Handles: what leads to a stored container, wherever it lies by now.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use oocmap::{
+    Change, Container, ContainerKind, ContainerView, Environment, Hold, Location, Long, ObjectId,
+    ReadObjects, Reader, Reference, SharedWrite,
+};
+use pyo3::{exceptions::PyRuntimeError, prelude::*};
+
+use super::view::{Content, View};
+use crate::{
+    access::Access,
+    errors::{self, OrRaise},
+    names::Source,
+    pending::waiting,
+    tasks,
+};
+
+/// The ordered bytes of the key that something was last seen under.
+pub(crate) type Seen = Option<Arc<[u8]>>;
+
+/// How often an operation is tried again when others change the container meanwhile, before it keeps them out.
+pub(super) const TRIES: usize = 16;
+
+/// What leads to a stored container.
+#[derive(Clone, Debug)]
+pub(crate) enum Handle {
+    /// To a tuple or frozenset, which never changes.
+    Fixed(Fixed),
+    /// To a mutable container.
+    Object(Arc<Object>),
+}
+
+/// A container that never changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Fixed {
+    source: Source,
+    container: Container,
+    /// Keep the mutable containers that it refers to.
+    _holds: Option<Arc<[Hold]>>,
+}
+
+/// A mutable container.
+pub(crate) struct Object {
+    access: Arc<Access>,
+    kind: ContainerKind,
+    id: ObjectId,
+    seen: Seen,
+    /// Keeps the object; what belongs to a snapshot needs none.
+    hold: Option<Hold>,
+    last: Mutex<Option<Last>>,
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Object").field("kind", &self.kind).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Where a container was found last, which needn't be looked for again while nothing has changed.
+enum Last {
+    /// In a version, of which this keeps nothing.
+    Version { version: u64, found: Found },
+    /// In a write transaction, after so many changes.
+    Transaction { transaction: Weak<SharedWrite>, changes: u64, view: View },
+}
+
+/// Where in a version.
+enum Found {
+    Record(Location, Container),
+    Long(Arc<Long>),
+}
+
+impl Handle {
+    /// A container that lies in a record.
+    pub(crate) fn of_container(source: &Source, container: Container) -> PyResult<Self> {
+        let record = source.held.record().or_raise()?.id();
+        let is_live = !matches!(*source.access, Access::Version { .. });
+        let Some(slot) = container.slot() else {
+            if !is_live {
+                return Ok(Self::Fixed(Fixed { source: source.clone(), container, _holds: None }));
+            }
+            let holds = source.held.keep_all(container).or_raise()?;
+            let holds: Option<Arc<[Hold]>> = (!holds.is_empty()).then(|| holds.into());
+            // A copy, so that the version needn't be kept.
+            return Ok(Self::Fixed(match source.held.extract(container).or_raise()? {
+                None => Fixed { source: source.clone(), container, _holds: holds },
+                Some((copy, container)) => {
+                    let source = Source { held: Arc::new(copy), ..source.clone() };
+                    Fixed { source, container, _holds: holds }
+                }
+            }));
+        };
+        let last = match (source.held.reader(), source.held.location()) {
+            (Some(read), Some(location)) => {
+                Some(Last::Version { version: read.version(), found: Found::Record(location, container) })
+            }
+            _ => None,
+        };
+        Ok(Self::Object(Arc::new(Object {
+            access: Arc::clone(&source.access),
+            kind: container.kind,
+            id: ObjectId { record, slot },
+            seen: source.seen.clone(),
+            hold: is_live.then(|| source.held.keep(ObjectId { record, slot })),
+            last: Mutex::new(last),
+        })))
+    }
+
+    /// An object that is referred to.
+    pub(crate) fn of_reference(
+        py: Python<'_>,
+        access: &Arc<Access>,
+        reference: Reference,
+        seen: Seen,
+    ) -> PyResult<Self> {
+        let hold = match **access {
+            Access::Version { .. } => None,
+            _ => Some(access.reader(py)?.keep(reference.id).or_raise()?),
+        };
+        Ok(Self::Object(Arc::new(Object {
+            access: Arc::clone(access),
+            kind: reference.kind,
+            id: reference.id,
+            seen,
+            hold,
+            last: Mutex::new(None),
+        })))
+    }
+
+    /// What the container is.
+    pub(crate) fn kind(&self) -> ContainerKind {
+        match self {
+            Self::Fixed(fixed) => fixed.container.kind,
+            Self::Object(object) => object.kind,
+        }
+    }
+
+    /// The container as it is now: in this thread's transaction, in the newest version, or in its snapshot.
+    #[inline]
+    pub(crate) fn view(&self, py: Python<'_>) -> PyResult<View> {
+        match self {
+            Self::Object(object) => object.view(py),
+            Self::Fixed(fixed) => {
+                let access = current(&fixed.source.access)?;
+                let reader = access.reader(py)?;
+                let source = Source { access, ..fixed.source.clone() };
+                Ok(View { reader, content: Content::Record(source, fixed.container) })
+            }
+        }
+    }
+
+    /// Whether two handles are of one object.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Object(own), Self::Object(other)) => {
+                Arc::ptr_eq(own, other) || own.id == other.id && own.access.is_same_place(&other.access)
+            }
+            (Self::Fixed(own), Self::Fixed(other)) => {
+                own.container == other.container && own.source.held.is_same(&other.source.held)
+            }
+            _ => false,
+        }
+    }
+
+    /// The reference that stands for the object in another value of the map that is being written; `None` when it has to
+    /// be copied.
+    pub(crate) fn reference(&self, into: &Access) -> PyResult<Option<(Reference, Seen)>> {
+        match self {
+            Self::Object(object) if object.access.is_live_same_map(into) => {
+                object.check()?;
+                Ok(Some((Reference { kind: object.kind, id: object.id }, object.seen.clone())))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the container belongs to the map that is being written, not to a snapshot or another map.
+    pub(crate) fn belongs_to(&self, into: &Access) -> bool {
+        match self {
+            Self::Object(object) => object.access.is_live_same_map(into),
+            Self::Fixed(fixed) => fixed.source.access.is_live_same_map(into),
+        }
+    }
+
+    /// What new elements are encoded for.
+    pub(crate) fn access(&self) -> &Arc<Access> {
+        match self {
+            Self::Object(object) => &object.access,
+            Self::Fixed(fixed) => &fixed.source.access,
+        }
+    }
+
+    /// Raises where nothing may be changed, before anything is done.
+    pub(crate) fn check_writable(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Object(object) => current(&object.access)?.writer(py).map(|_| ()),
+            Self::Fixed(_) => Err(errors::read_only(py, "tuples and frozensets never change")),
+        }
+    }
+
+    /// Changes the container, all that is asked or nothing.
+    pub(crate) fn change(&self, py: Python<'_>, changes: &[Change]) -> PyResult<()> {
+        self.change_if(py, None, changes).map(|_| ())
+    }
+
+    /// Changes the container if it still is what it was in a view; answers whether it was.
+    pub(crate) fn change_if(
+        &self,
+        py: Python<'_>,
+        seen: Option<&View>,
+        changes: &[Change],
+    ) -> PyResult<bool> {
+        let Self::Object(object) = self else {
+            return Err(errors::read_only(py, "tuples and frozensets never change"));
+        };
+        object.check()?;
+        let stamp = seen.map(View::stamp).transpose()?;
+        current(&object.access)?
+            .change_all(py, |scope| scope.change(object.id, object.seen.as_ref(), stamp, changes))
+    }
+
+    /// Changes the container by what `step` makes of how it is. When others change it meanwhile, that is done again; what
+    /// user code `step` runs may read and write anything.
+    pub(crate) fn update<R>(
+        &self,
+        py: Python<'_>,
+        mut step: impl FnMut(&View) -> PyResult<(Vec<Change>, R)>,
+    ) -> PyResult<R> {
+        self.check_writable(py)?;
+        for _ in 0..TRIES {
+            let view = self.view(py)?;
+            let (changes, result) = step(&view)?;
+            if changes.is_empty() || self.change_if(py, Some(&view), &changes)? {
+                return Ok(result);
+            }
+        }
+        self.update_alone(py, step)
+    }
+
+    /// As [`Handle::update`], while all others wait: they were faster too often.
+    fn update_alone<R>(
+        &self,
+        py: Python<'_>,
+        mut step: impl FnMut(&View) -> PyResult<(Vec<Change>, R)>,
+    ) -> PyResult<R> {
+        let opened = self.access().opened();
+        let environment = opened.environment()?;
+        if environment.participating().is_some() {
+            return Err(PyRuntimeError::new_err(
+                "the container was changed each time that it was about to be changed, by what its elements run when they are compared or encoded",
+            ));
+        }
+        let transaction =
+            waiting(py, opened.options.lock_timeout, |patience| environment.write_shared(patience))?;
+        transaction.belong_to(tasks::current(py)?);
+        opened.note_begun(&transaction);
+        let view = self.view(py);
+        let worked = view.and_then(|view| step(&view)).and_then(|(changes, result)| {
+            if !changes.is_empty() {
+                self.change(py, &changes)?;
+            }
+            Ok(result)
+        });
+        let is_done = worked.is_ok();
+        let ended = py.detach(|| if is_done { transaction.commit() } else { transaction.roll_back() });
+        match (worked, ended) {
+            (Ok(result), Ok(())) => Ok(result),
+            (Err(error), _) => Err(error),
+            (Ok(_), Err(error)) => Err(errors::to_python(error)),
+        }
+    }
+
+    /// The environment, to tell whether this thread has changed something.
+    pub(crate) fn environment(&self) -> PyResult<Environment> {
+        self.access().opened().environment()
+    }
+}
+
+impl Object {
+    /// Raises when the transaction was rolled back that made the object.
+    fn check(&self) -> PyResult<()> {
+        if self.hold.as_ref().is_some_and(Hold::is_taken_back) {
+            return Err(errors::to_python(oocmap::Error::Stale));
+        }
+        Ok(())
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Last>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view(&self, py: Python<'_>) -> PyResult<View> {
+        self.check()?;
+        let access = current(&self.access)?;
+        let reader = access.reader(py)?;
+        match (&reader, &*self.last()) {
+            (Reader::Version(read), Some(Last::Version { version, found })) if *version == read.version() => {
+                let content = match found {
+                    Found::Long(long) => Content::Long(Arc::clone(long), access),
+                    Found::Record(location, container) => {
+                        let held = read.hold_at(*location);
+                        Content::Record(self.source(held, access), *container)
+                    }
+                };
+                return Ok(View { reader, content });
+            }
+            (Reader::Transaction(own), Some(Last::Transaction { transaction, changes, view }))
+                if transaction.as_ptr() == Arc::as_ptr(own) && own.changes().or_raise()? == *changes =>
+            {
+                return Ok(view.through(access));
+            }
+            _ => {}
+        }
+        let found = reader.object(self.id, self.seen.as_deref()).or_raise()?;
+        let found = found.ok_or_else(|| errors::to_python(oocmap::Error::Stale))?;
+        let content = match found {
+            ContainerView::Record(held, container) => Content::Record(self.source(held, access), container),
+            ContainerView::Long(long) => Content::Long(Arc::new(long), access),
+        };
+        let view = View { reader, content };
+        let last = match (&view.reader, &view.content) {
+            (Reader::Version(read), Content::Record(source, container)) => source
+                .held
+                .location()
+                .map(|location| Found::Record(location, *container))
+                .map(|found| Last::Version { version: read.version(), found }),
+            (Reader::Version(read), Content::Long(long, _)) => {
+                Some(Last::Version { version: read.version(), found: Found::Long(Arc::clone(long)) })
+            }
+            (Reader::Transaction(transaction), _) => Some(Last::Transaction {
+                transaction: Arc::downgrade(transaction),
+                changes: transaction.changes().or_raise()?,
+                view: view.clone(),
+            }),
+        };
+        *self.last() = last;
+        Ok(view)
+    }
+
+    fn source(&self, held: oocmap::Held, access: Arc<Access>) -> Source {
+        Source { held: Arc::new(held), access, seen: self.seen.clone() }
+    }
+}
+
+/// What something is read and written through now: a transaction that has ended, or that this thread takes part in anyway,
+/// gives way to the map.
+fn current(access: &Arc<Access>) -> PyResult<Arc<Access>> {
+    if let Access::Write { opened, origin, transaction, .. } = &**access {
+        let takes_part = opened.with(|environment| {
+            Ok(environment.participating().is_some_and(|own| Arc::ptr_eq(&own, transaction)))
+        })?;
+        if takes_part || !transaction.is_open(None) {
+            return Ok(Arc::new(Access::Live { opened: Arc::clone(opened), origin: Arc::clone(origin) }));
+        }
+    }
+    Ok(Arc::clone(access))
+}

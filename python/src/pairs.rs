@@ -1,0 +1,49 @@
+//! The pairs of key and value that `update` is given.
+
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+
+use crate::{lazy::dict::LazyDict, mapping::Mapping};
+
+/// Does something with each pair of a mapping or an iterable of pairs, and of keywords.
+///
+/// `what` is what they are for, in the texts of errors.
+pub(crate) fn each_pair<'py>(
+    what: &str,
+    other: Option<&Bound<'py, PyAny>>,
+    more: Option<&Bound<'py, PyDict>>,
+    mut work: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    if let Some(other) = other {
+        if let Ok(dict) = other.cast_exact::<PyDict>() {
+            // Taken out first: what is done may run code that changes the dict.
+            for (key, value) in dict.iter().collect::<Vec<_>>() {
+                work(&key, &value)?;
+            }
+        } else if other.is_instance_of::<Mapping>() || other.is_instance_of::<LazyDict>() {
+            for pair in other.call_method0("items")?.try_iter()? {
+                let (key, value): (Bound<'py, PyAny>, Bound<'py, PyAny>) = pair?.extract()?;
+                work(&key, &value)?;
+            }
+        } else if other.hasattr("keys")? {
+            for key in other.call_method0("keys")?.try_iter()? {
+                let key = key?;
+                work(&key, &other.get_item(&key)?)?;
+            }
+        } else {
+            for (index, pair) in other.try_iter()?.enumerate() {
+                let pair: Vec<Bound<'py, PyAny>> = pair?.try_iter()?.collect::<PyResult<_>>()?;
+                let [key, value] = pair.as_slice() else {
+                    return Err(PyValueError::new_err(format!(
+                        "{what} update sequence element #{index} has length {}; 2 is required",
+                        pair.len()
+                    )));
+                };
+                work(key, value)?;
+            }
+        }
+    }
+    for (key, value) in more.into_iter().flatten() {
+        work(&key, &value)?;
+    }
+    Ok(())
+}

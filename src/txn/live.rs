@@ -1,0 +1,193 @@
+//! The objects that this process has handles to, which therefore outlive the places that referred to them.
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    format::record::ObjectId,
+    sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering},
+};
+
+/// A place that an object was last seen in: the ordered bytes of an entry's key.
+pub(crate) type Seen = Option<Arc<[u8]>>;
+
+/// What the handles of one object share.
+#[derive(Debug)]
+pub(crate) struct Token {
+    handles: AtomicUsize,
+    /// Whether the object was taken back with the transaction that made it.
+    taken_back: AtomicBool,
+}
+
+impl Token {
+    pub(crate) fn is_taken_back(&self) -> bool {
+        self.taken_back.load(Ordering::Acquire)
+    }
+}
+
+/// The handles of one map in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    /// How many records have handles, so that writers needn't take the lock while there is none.
+    records: AtomicUsize,
+    handles: Mutex<Handles>,
+}
+
+#[derive(Debug, Default)]
+struct Handles {
+    /// The slots that have handles, by record.
+    slots: FxHashMap<u64, Vec<(u32, Arc<Token>)>>,
+    /// The slots that only handles keep, by record.
+    orphans: FxHashMap<u64, Vec<(u32, Seen)>>,
+    /// The keys of records that were moved out of their entries, and back when that was rolled back. Handles may have met
+    /// them in between, under other keys or none.
+    homes: FxHashMap<u64, Arc<[u8]>>,
+    /// Those that no handle keeps any more, for the next writer to delete.
+    dead: Vec<(ObjectId, Seen)>,
+}
+
+impl Live {
+    /// Stands for all slots of a record.
+    pub(crate) const WHOLE: u32 = u32::MAX;
+
+    /// Notes a handle.
+    pub(crate) fn hold(&self, id: ObjectId) -> Arc<Token> {
+        let mut handles = self.handles.lock();
+        let slots = handles.slots.entry(id.record).or_default();
+        let known = slots.iter().find(|(slot, _)| *slot == id.slot).map(|(_, token)| Arc::clone(token));
+        let token = known.unwrap_or_else(|| {
+            let token = Arc::new(Token { handles: AtomicUsize::new(0), taken_back: AtomicBool::new(false) });
+            slots.push((id.slot, Arc::clone(&token)));
+            token
+        });
+        token.handles.fetch_add(1, Ordering::Relaxed);
+        self.records.store(handles.slots.len(), Ordering::Release);
+        token
+    }
+
+    /// Notes that a handle is gone.
+    pub(crate) fn let_go(&self, id: ObjectId, token: &Token) {
+        let mut handles = self.handles.lock();
+        if token.handles.fetch_sub(1, Ordering::Relaxed) > 1 || token.is_taken_back() {
+            return;
+        }
+        let Some(slots) = handles.slots.get_mut(&id.record) else { return };
+        slots.retain(|(slot, _)| *slot != id.slot);
+        if slots.is_empty() {
+            handles.slots.remove(&id.record);
+            handles.homes.remove(&id.record);
+            self.records.store(handles.slots.len(), Ordering::Release);
+        }
+        handles.bury(id.record);
+    }
+
+    /// Notes that a record stands under a key again, which some handles may not know.
+    pub(crate) fn note_home(&self, record: u64, key: &[u8]) {
+        let mut handles = self.handles.lock();
+        if handles.slots.contains_key(&record) {
+            handles.homes.insert(record, key.into());
+        }
+    }
+
+    /// The key of a record that a handle has lost.
+    pub(crate) fn home(&self, record: u64) -> Option<Arc<[u8]>> {
+        self.handles.lock().homes.get(&record).cloned()
+    }
+
+    /// Notes that objects never were: the records from this id on, and others.
+    pub(crate) fn take_back(&self, from: u64, others: &[ObjectId]) {
+        if self.is_empty() {
+            return;
+        }
+        let mut handles = self.handles.lock();
+        handles.slots.retain(|record, slots| {
+            slots.retain(|(slot, token)| {
+                let is_gone = *record >= from || others.contains(&ObjectId { record: *record, slot: *slot });
+                if is_gone {
+                    token.taken_back.store(true, Ordering::Release);
+                }
+                !is_gone
+            });
+            !slots.is_empty()
+        });
+        self.records.store(handles.slots.len(), Ordering::Release);
+    }
+
+    /// The slots of a record that have handles; [`Live::WHOLE`] may be among them.
+    pub(crate) fn slots(&self, record: u64) -> Vec<u32> {
+        if record == 0 || self.is_empty() {
+            return Vec::new();
+        }
+        let handles = self.handles.lock();
+        handles
+            .slots
+            .get(&record)
+            .map_or_else(Vec::new, |slots| slots.iter().map(|(slot, _)| *slot).collect())
+    }
+
+    /// Whether an object has a handle.
+    pub(crate) fn holds(&self, id: ObjectId) -> bool {
+        !self.is_empty() && self.handles.lock().holds(id)
+    }
+
+    /// Whether there is no handle at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.load(Ordering::Acquire) == 0
+    }
+
+    /// Notes objects that only handles keep from now on.
+    pub(crate) fn add_orphans(&self, orphans: impl IntoIterator<Item = (ObjectId, Seen)>) {
+        let mut handles = self.handles.lock();
+        for (id, seen) in orphans {
+            handles.remove_orphan(id);
+            handles.orphans.entry(id.record).or_default().push((id.slot, seen));
+            handles.bury(id.record);
+        }
+    }
+
+    /// Whether only handles keep an object.
+    pub(crate) fn is_orphan(&self, id: ObjectId) -> bool {
+        let handles = self.handles.lock();
+        handles.orphans.get(&id.record).is_some_and(|slots| slots.iter().any(|(slot, _)| *slot == id.slot))
+    }
+
+    /// Notes that something else refers to objects again.
+    pub(crate) fn adopt(&self, adopted: impl IntoIterator<Item = ObjectId>) {
+        let mut handles = self.handles.lock();
+        for id in adopted {
+            handles.remove_orphan(id);
+        }
+    }
+
+    /// The orphans that nothing keeps any more.
+    pub(crate) fn take_dead(&self) -> Vec<(ObjectId, Seen)> {
+        std::mem::take(&mut self.handles.lock().dead)
+    }
+}
+
+impl Handles {
+    fn holds(&self, id: ObjectId) -> bool {
+        self.slots
+            .get(&id.record)
+            .is_some_and(|slots| slots.iter().any(|(slot, _)| *slot == id.slot || *slot == Live::WHOLE))
+    }
+
+    fn remove_orphan(&mut self, id: ObjectId) {
+        if let Some(slots) = self.orphans.get_mut(&id.record) {
+            slots.retain(|(slot, _)| *slot != id.slot);
+            if slots.is_empty() {
+                self.orphans.remove(&id.record);
+            }
+        }
+    }
+
+    /// Moves the orphans of a record that have no handle to the dead.
+    fn bury(&mut self, record: u64) {
+        let Some(slots) = self.orphans.remove(&record) else { return };
+        let (kept, buried): (Vec<_>, Vec<_>) =
+            slots.into_iter().partition(|(slot, _)| self.holds(ObjectId { record, slot: *slot }));
+        self.dead.extend(buried.into_iter().map(|(slot, seen)| (ObjectId { record, slot }, seen)));
+        if !kept.is_empty() {
+            self.orphans.insert(record, kept);
+        }
+    }
+}
