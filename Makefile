@@ -70,7 +70,7 @@ crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, KILLS times (1000)
 
 fuzz: $(VENV)/.extension $(VENV)/.dev-tools ## Run the generated tests for long, CASES each (20000)
 	PROPTEST_CASES=$(CASES) cargo test --locked --release --package oocmap
-	$(BIN)/python -m pytest --hypothesis-profile=slow python/tests/test_model.py python/tests/test_keys.py \
+	$(BIN)/python -m pytest --hypothesis-profile=slow python/tests/test_model*.py python/tests/test_keys.py \
 		python/tests/test_values.py -o faulthandler_timeout=7200
 
 docs: ## Build the Rust documentation; warnings are errors
