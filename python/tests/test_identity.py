@@ -652,3 +652,15 @@ def test_a_tuple_keeps_what_is_in_it(m: OOCMap, take: str, inside: Any) -> None:
     assert m.pop("again").eager(deep=True) == (1, inside)
     m["after"] = 1
     assert m.check() == []
+
+
+def test_what_is_gone_is_not_stored_where_it_was(m: OOCMap, path: Path) -> None:
+    """The value that it was in once took it for one of its own."""
+    m["k"] = {"x": [1], "y": []}
+    x, y = m["k"]["x"], m["k"]["y"]
+    in_another_process(path, "del m['k']['x']")
+    for store in (lambda: y.append(x), lambda: y.extend([1, [x]]), lambda: m["k"].update(again=x)):
+        with pytest.raises(StaleObjectError):
+            store()
+    assert m == {"k": {"y": []}}
+    assert m.check() == []

@@ -246,6 +246,9 @@ impl<T: WriteTables> WriteState<T> {
             let (word, block) = rewrite.builder.at_slot(slot, container.kind, arrangement.len())?;
             rewrite.copier.place(container, word);
             self.arrange(&mut rewrite, container, block, arrangement)?;
+            for slot in rewrite.builder.reached() {
+                self.check_there(source, *slot)?;
+            }
         }
         let with_root = matches!(home, Home::Entry(_));
         let root = if with_root { rewrite.copy(source.root()?)? } else { rewrite.builder.none() };
@@ -275,6 +278,17 @@ impl<T: WriteTables> WriteState<T> {
                     self.free_parts(Place::new(ObjectId { record, slot }))?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses what is gone.
+    fn check_there(&self, record: RecordView<'_>, slot: u32) -> Result<()> {
+        let id = ObjectId { record: record.id(), slot };
+        if slot as usize >= record.slots()
+            || record.at_slot(slot)?.is_none() && self.get(Table::Objects, Place::new(id).header())?.is_none()
+        {
+            return Err(Error::Stale);
         }
         Ok(())
     }
@@ -481,13 +495,7 @@ impl<T: WriteTables> WriteState<T> {
         let Some((home, stored)) = find_record(self, &self.memory().live, id.record, seen)? else {
             return Err(Error::Stale);
         };
-        let (_, record) = open_record(stored)?;
-        if id.slot as usize >= record.slots()
-            || record.at_slot(id.slot)?.is_none()
-                && self.get(Table::Objects, Place::new(id).header())?.is_none()
-        {
-            return Err(Error::Stale);
-        }
+        self.check_there(open_record(stored)?.1, id.slot)?;
         match home {
             Home::Objects => Ok(()),
             Home::Entry(table_key) => self.move_out(&table_key),
