@@ -664,3 +664,14 @@ def test_what_is_gone_is_not_stored_where_it_was(m: OOCMap, path: Path) -> None:
             store()
     assert m == {"k": {"y": []}}
     assert m.check() == []
+
+
+def test_a_large_value_that_refers_to_where_it_goes(m: OOCMap) -> None:
+    """The record once moved for the value while it was written anew, and was there twice."""
+    m["k"] = {"x": [1], "y": []}
+    m["k"]["y"].append([m["k"]["x"], list(range(1000))])
+    assert m["k"]["y"][0][0].same_as(m["k"]["x"])
+    assert m.check() == []
+    m["k"]["x"].append(2)
+    assert m == {"k": {"x": [1, 2], "y": [[[1, 2], list(range(1000))]]}}
+    assert m.check() == []

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     format::{
-        builder::Draft,
+        builder::{Draft, DraftKind},
         frame::Frame,
         key::{Key, KeyBytes},
         record::{Container, ContainerKind, Node, ObjectId, Probe, RecordView},
@@ -136,6 +136,11 @@ impl<T: WriteTables> WriteState<T> {
     }
 
     fn apply(&mut self, id: ObjectId, seen: &Seen, change: &Change) -> Result<()> {
+        // A value that is placed apart can only refer to what is in the objects table, and the record must not move there
+        // while it is written anew.
+        for (object, object_seen) in foreign_of(change).filter(|(object, _)| object.record == id.record) {
+            self.export(*object, object_seen.as_deref())?;
+        }
         match locate(self, &self.memory().live, id, seen.as_deref())?.ok_or(Error::Stale)? {
             Located::Long { stored } => {
                 let kind = kind_of(stored)?;
@@ -417,6 +422,24 @@ impl<T: WriteTables> WriteState<T> {
         })?;
         Ok(())
     }
+}
+
+/// What the new values of a change refer to that may be placed apart.
+fn foreign_of(change: &Change) -> impl Iterator<Item = &(ObjectId, Seen)> {
+    let drafts: Vec<&Draft> = match change {
+        Change::Splice { insert, .. } => insert.iter().collect(),
+        Change::Append(drafts) => drafts.iter().collect(),
+        Change::Assign(assigned) => assigned.iter().map(|(_, draft)| draft).collect(),
+        Change::Put(put) => put.iter().map(|(_, draft)| draft).collect(),
+        _ => Vec::new(),
+    };
+    drafts
+        .into_iter()
+        .filter_map(|draft| match &draft.0 {
+            DraftKind::Record(builder) if builder.slot_count() > 0 => Some(builder.foreign()),
+            _ => None,
+        })
+        .flatten()
 }
 
 /// The bytes of a byte array that lies in a record.
