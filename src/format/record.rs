@@ -526,6 +526,14 @@ impl<'a> RecordView<'a> {
         })
     }
 
+    /// The whole value, which has to be a container that lies here.
+    pub(crate) fn root_container(&self) -> Result<Container> {
+        match self.root()? {
+            Node::Container(root) => Ok(root),
+            _ => Err(Error::corrupted("the root of a record is no container")),
+        }
+    }
+
     /// The slot of the whole value, when that can change.
     pub(crate) fn root_slot(&self) -> Result<Option<u32>> {
         let word = Word(self.words.get(0)?);

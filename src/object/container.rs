@@ -13,7 +13,7 @@ use crate::{
     store::{Direction, ReadTables, Table},
     sync::Arc,
     txn::{
-        change::{Located, Position, Stamp, bytes_of, locate},
+        change::{Located, Position, Stamp, bytes_of, locate, outside},
         live::{Live, Token},
         long::{
             elements::Elements,
@@ -213,9 +213,7 @@ impl Members {
         let chunk = Chunk::open(own, stored)?;
         let sequence = (0..chunk.len()).map(|index| chunk.seq(index)).collect::<Result<_>>()?;
         let frame = Frame::decode(stored)?;
-        let Node::Container(tuple) = RecordView::access(frame.payload)?.root()? else {
-            return Err(Error::corrupted("a part of a long dict or set holds no tuple"));
-        };
+        let tuple = RecordView::access(frame.payload)?.root_container()?;
         Ok(Self { held: Arc::new(keep(frame.payload, frame.has_shared)?), tuple, kind, sequence })
     }
 
@@ -453,10 +451,7 @@ fn sequence_of(tables: &Tables<'_>, long: &Long, index: u64) -> Result<(Place, s
     let place = Place::new(long.id);
     let header = sequence::header(tables, place)?.ok_or(Error::Stale)?;
     if index >= header.len {
-        return Err(Error::InvalidKey(format!(
-            "position {index} is past the end of a container of {}",
-            header.len
-        )));
+        return Err(outside(index as usize, header.len as usize));
     }
     Ok((place, header))
 }

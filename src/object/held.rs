@@ -12,7 +12,7 @@ use crate::{
     format::{
         builder::ValueBuilder,
         copy::{Copier, Names, Placed},
-        record::{Container, ContainerKind, Node, ObjectId, RecordView, Reference},
+        record::{Container, Node, ObjectId, RecordView, Reference},
     },
     store::{Location, Writer},
     sync::Arc,
@@ -162,8 +162,7 @@ impl Held {
     }
 
     /// A small copy of a tuple or frozenset, so that the version needn't be kept for it; mutable containers in it become
-    /// references, and whether there are any is the last answer. `None` when it is too large for that,
-    /// or when it holds itself.
+    /// references. `None` when it is too large for that, or when it holds itself.
     ///
     /// # Errors
     ///
@@ -171,10 +170,7 @@ impl Held {
     pub fn extract(&self, container: Container) -> Result<Option<(Self, Container)>> {
         const MOST: usize = 256;
         let record = self.record()?;
-        let memory = match &self.0 {
-            Source::Pinned { pin, .. } => &pin.core.memory,
-            Source::Copied(_) => return Ok(None),
-        };
+        let Source::Pinned { pin, .. } = &self.0 else { return Ok(None) };
         let mut builder = ValueBuilder::new();
         let mut refer = |builder: &mut ValueBuilder, child: Container| {
             let slot = child.slot().ok_or_else(|| Error::corrupted("a mutable container has no slot"))?;
@@ -188,23 +184,8 @@ impl Held {
         let root =
             Copier::new(record, &symbols).copy(&mut builder, Node::Container(container), &mut refer)?;
         let payload = builder.archive_part(root)?;
-        let view = RecordView::access(&payload)?;
-        let Node::Container(container) = view.root()? else {
-            return Err(Error::corrupted("a copy of a container is none"));
-        };
-        let mut shared = HashMap::new();
-        let named = view.named()?;
-        for id in named.shared {
-            shared.insert(id, self.shared(id)?.into());
-        }
-        let copied = Copied {
-            payload: payload.into(),
-            memory: Arc::clone(memory),
-            names: Arc::default(),
-            first_name: self.settled_symbols(),
-            shared,
-        };
-        Ok(Some((Self(Source::Copied(Box::new(copied))), container)))
+        let container = RecordView::access(&payload)?.root_container()?;
+        self.beside(pin, payload.into()).map(|copy| Some((copy, container)))
     }
 
     /// A copy of a record that is small, so that the version needn't be kept for it.
@@ -219,17 +200,21 @@ impl Held {
         if payload.len() > MOST {
             return Ok(None);
         }
-        let mut shared = HashMap::new();
-        for id in RecordView::access(payload)?.named()?.shared {
-            shared.insert(id, self.shared(id)?.into());
-        }
-        Ok(Some(Self(Source::Copied(Box::new(Copied {
-            payload: payload.into(),
+        self.beside(pin, payload.into()).map(Some)
+    }
+
+    /// A record of its own, with what it needs of this one's version.
+    fn beside(&self, pin: &Pin, payload: Box<[u8]>) -> Result<Self> {
+        let named = RecordView::access(&payload)?.named()?;
+        let shared =
+            named.shared.into_iter().map(|id| Ok((id, self.shared(id)?.into()))).collect::<Result<_>>()?;
+        Ok(Self(Source::Copied(Box::new(Copied {
+            payload,
             memory: Arc::clone(&pin.core.memory),
             names: Arc::default(),
             first_name: self.settled_symbols(),
             shared,
-        })))))
+        }))))
     }
 
     /// Symbols below this number are committed, and will always mean what they mean now.
@@ -257,17 +242,13 @@ fn holds_itself(record: RecordView<'_>, whole: Container) -> Result<bool> {
     let mut seen = HashSet::new();
     let mut pending = vec![whole];
     while let Some(container) = pending.pop() {
-        let has_values = container.kind == ContainerKind::Dict;
-        for index in 0..container.len() {
-            let value = if has_values { Some(record.value(container, index)?) } else { None };
-            for node in [Some(record.item(container, index)?), value].into_iter().flatten() {
-                let Node::Container(child) = node else { continue };
-                if child == whole {
-                    return Ok(true);
-                }
-                if seen.insert(child.position()) {
-                    pending.push(child);
-                }
+        for at in 0..container.words() {
+            let Node::Container(child) = record.element(container, at)? else { continue };
+            if child == whole {
+                return Ok(true);
+            }
+            if seen.insert(child.position()) {
+                pending.push(child);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Changes of a container, wherever it lies.
 
+use std::collections::{HashMap, HashSet};
+
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
         table::{self, Member},
     },
     objects::{Arrangement, Home, Pick, find_record, open_record},
+    placing::not_apart,
     write::WriteState,
 };
 use crate::{
@@ -227,7 +230,7 @@ impl<T: WriteTables> WriteState<T> {
         change: &'c Change,
         items: &mut Vec<(Pick<'c>, Pick<'c>)>,
     ) -> Result<bool> {
-        let mut fresh = std::collections::HashMap::<KeyBytes, usize>::new();
+        let mut fresh = HashMap::<KeyBytes, usize>::new();
         let find = |key: &Key<'_>| -> Result<(Option<usize>, KeyBytes)> {
             let (ordered, is_nan) = ordered_of(key)?;
             if is_nan {
@@ -269,7 +272,7 @@ impl<T: WriteTables> WriteState<T> {
                 Ok(items.len() > before)
             }
             (_, Change::Remove(removed)) => {
-                let mut gone = std::collections::HashSet::new();
+                let mut gone = HashSet::new();
                 for key in removed {
                     gone.extend(find(key)?.0);
                 }
@@ -360,14 +363,10 @@ impl<T: WriteTables> WriteState<T> {
     fn elements(&mut self, drafts: &[Draft]) -> Result<Elements> {
         let payload = self.tuple_of(&drafts.iter().map(Pick::Value).collect::<Vec<_>>())?;
         let source = RecordView::access(&payload)?;
-        let Node::Container(tuple) = source.root()? else {
-            return Err(Error::corrupted("a tuple is no container"));
-        };
+        let tuple = source.root_container()?;
         let nodes = (0..tuple.len()).map(|index| source.item(tuple, index));
         let names = self.symbol_names();
-        Elements::of(source, nodes, &names, &mut |_, _| {
-            Err(Error::corrupted("a mutable container is left where only references should be"))
-        })
+        Elements::of(source, nodes, &names, &mut |_, _| Err(not_apart()))
     }
 
     fn change_table(&mut self, place: &Place, kind: ContainerKind, change: &Change) -> Result<()> {
@@ -411,15 +410,11 @@ impl<T: WriteTables> WriteState<T> {
         let parts: Vec<_> = [Pick::Member(key)].into_iter().chain(value.map(Pick::Value)).collect();
         let payload = self.tuple_of(&parts)?;
         let source = RecordView::access(&payload)?;
-        let Node::Container(item) = source.root()? else {
-            return Err(Error::corrupted("a tuple is no container"));
-        };
+        let item = source.root_container()?;
         let value = if value.is_some() { Some(source.item(item, 1)?) } else { None };
         let member = Member { ordered: &ordered, key: source.item(item, 0)?, value };
         let names = self.symbol_names();
-        table::insert(self, *place, source, &names, member, &mut |_, _| {
-            Err(Error::corrupted("a mutable container is left where only references should be"))
-        })?;
+        table::insert(self, *place, source, &names, member, &mut |_, _| Err(not_apart()))?;
         Ok(())
     }
 }
@@ -436,7 +431,7 @@ fn foreign_of(change: &Change) -> impl Iterator<Item = &(ObjectId, Seen)> {
     drafts
         .into_iter()
         .filter_map(|draft| match &draft.0 {
-            DraftKind::Record(builder) if builder.slot_count() > 0 => Some(builder.foreign()),
+            DraftKind::Record(builder) if !builder.slots().is_empty() => Some(builder.foreign()),
             _ => None,
         })
         .flatten()
@@ -488,7 +483,7 @@ fn check_order(order: &[u64], len: u64) -> Result<()> {
     Err(Error::InvalidKey(format!("the order of {len} elements has to name each position once")))
 }
 
-fn outside(at: usize, len: usize) -> Error {
+pub(crate) fn outside(at: usize, len: usize) -> Error {
     Error::InvalidKey(format!("position {at} is past the end of a container of {len}"))
 }
 

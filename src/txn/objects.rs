@@ -188,7 +188,7 @@ pub(crate) fn slots_of(record: RecordView<'_>) -> Result<Vec<Slot>> {
 }
 
 /// The containers of a record that are too long for it.
-fn long_containers(record: RecordView<'_>) -> Result<Vec<Container>> {
+pub(crate) fn long_containers(record: RecordView<'_>) -> Result<Vec<Container>> {
     let mut long = Vec::new();
     for number in 0..record.slots() as u32 {
         if let Some(container) = record.at_slot(number)?
@@ -255,9 +255,7 @@ impl<T: WriteTables> WriteState<T> {
         rewrite.keep_exported()?;
         for slot in self.awaited(record) {
             // Said at once, since what nothing seems to lead to doesn't count as referring to anything.
-            if !std::mem::replace(&mut rewrite.builder.slots_mut()[slot as usize].exported, true) {
-                self.link(ObjectId { record, slot }, -1);
-            }
+            self.mark_exported(record, slot, rewrite.builder.slots_mut());
             rewrite.keep(slot)?;
         }
         rewrite.keep_reached()?;
@@ -282,15 +280,23 @@ impl<T: WriteTables> WriteState<T> {
         Ok(())
     }
 
+    /// Lets a slot say that something refers to it; one of the references that are counted is that from now on.
+    fn mark_exported(&mut self, record: u64, slot: u32, slots: &mut [Slot]) {
+        if !std::mem::replace(&mut slots[slot as usize].exported, true) {
+            self.link(ObjectId { record, slot }, -1);
+        }
+    }
+
+    /// Whether the container of a slot exists.
+    fn is_there(&self, record: RecordView<'_>, slot: u32) -> Result<bool> {
+        let place = Place::new(ObjectId { record: record.id(), slot });
+        Ok((slot as usize) < record.slots()
+            && (record.at_slot(slot)?.is_some() || self.get(Table::Objects, place.header())?.is_some()))
+    }
+
     /// Refuses what is gone.
     fn check_there(&self, record: RecordView<'_>, slot: u32) -> Result<()> {
-        let id = ObjectId { record: record.id(), slot };
-        if slot as usize >= record.slots()
-            || record.at_slot(slot)?.is_none() && self.get(Table::Objects, Place::new(id).header())?.is_none()
-        {
-            return Err(Error::Stale);
-        }
-        Ok(())
+        if self.is_there(record, slot)? { Ok(()) } else { Err(Error::Stale) }
     }
 
     /// Gives the elements of a container their places.
@@ -371,17 +377,12 @@ impl<T: WriteTables> WriteState<T> {
             live = (0..source.slots() as u32).collect();
         }
         for slot in live {
-            let id = ObjectId { record, slot };
-            if slot as usize >= source.slots() || rewrite.has(slot)? {
-                continue;
-            }
-            if source.at_slot(slot)?.is_none() && self.get(Table::Objects, Place::new(id).header())?.is_none()
-            {
+            if !self.is_there(source, slot)? || rewrite.has(slot)? {
                 continue;
             }
             rewrite.keep(slot)?;
             rewrite.builder.slots_mut()[slot as usize].exported = true;
-            self.note_orphan(id, seen.clone());
+            self.note_orphan(ObjectId { record, slot }, seen.clone());
         }
         Ok(())
     }
@@ -429,10 +430,7 @@ impl<T: WriteTables> WriteState<T> {
             })?;
             for child in mutable_children(source, *container)? {
                 has_exports = true;
-                if !std::mem::replace(&mut slots[child as usize].exported, true) {
-                    // One of the references is what the slot says from now on.
-                    self.link(ObjectId { record, slot: child }, -1);
-                }
+                self.mark_exported(record, child, &mut slots);
             }
         }
         let mut rewrite = Rewrite::new(source, &names, slots);
@@ -483,9 +481,7 @@ impl<T: WriteTables> WriteState<T> {
         self.write(Table::Entries, table_key, &entry)?;
         self.note_moved_out(record, entry::ordered_of(table_key, &stored)?);
         for slot in children {
-            if !std::mem::replace(&mut slots[slot as usize].exported, true) {
-                self.link(ObjectId { record, slot }, -1);
-            }
+            self.mark_exported(record, slot, &mut slots);
         }
         self.rewrite(&Home::Objects, &None, &stored, Some(slots), None)
     }
@@ -537,9 +533,6 @@ impl<T: WriteTables> WriteState<T> {
         }
         while let Some(record) = self.next_link() {
             let changes = self.take_links(record);
-            if changes.is_empty() {
-                continue;
-            }
             let Some(stored) = self.get(Table::Objects, &record.to_be_bytes())?.map(<[u8]>::to_vec) else {
                 if changes.iter().any(|(_, change)| *change > 0) {
                     return Err(Error::corrupted(format!("object {record} is missing")));

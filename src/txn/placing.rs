@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
+    change::bytes_of,
     changes::Changes,
     entry::EntryKey,
     long::{elements::Elements, place::Place, sequence, table},
-    objects::{Home, Pick, in_entry, open_record, record_frame},
+    objects::{Pick, in_entry, long_containers, open_record, record_frame},
     write::{Placing, SymbolNames, WriteState},
 };
 use crate::{
@@ -16,10 +17,9 @@ use crate::{
         copy::{Copier, Placed},
         frame::{Frame, Kind},
         record::{Container, ContainerKind, Node, ObjectId, RecordView, Reference, Slot},
-        scalar::Scalar,
         word::Word,
     },
-    store::{ReadTables, Table, WriteTables},
+    store::{Table, WriteTables},
 };
 
 /// A value of more than this, in bytes, that can change is not taken into the record of a container that it is put into.
@@ -58,35 +58,29 @@ impl Ready {
 impl<T: WriteTables> WriteState<T> {
     /// Places a value that goes under a key; `None` when it is what stands there already.
     pub(crate) fn place(&mut self, key: &EntryKey, draft: Draft) -> Result<Option<Ready>> {
+        let ready = |kind, payload, may_name| Ok(Some(Ready { kind, payload, may_name }));
         let builder = match draft.0 {
             DraftKind::Scalar(encoded) => {
-                return Ok(Some(match self.share(&encoded)? {
-                    Some(id) => {
-                        Ready { kind: Kind::Shared, payload: id.to_le_bytes().to_vec(), may_name: true }
-                    }
-                    None => Ready { kind: Kind::Scalar, payload: encoded, may_name: false },
-                }));
+                return match self.share(&encoded)? {
+                    Some(id) => ready(Kind::Shared, id.to_le_bytes().to_vec(), true),
+                    None => ready(Kind::Scalar, encoded, false),
+                };
             }
-            DraftKind::Archive(payload) => {
-                return Ok(Some(Ready { kind: Kind::Archive, payload, may_name: false }));
-            }
+            DraftKind::Archive(payload) => return ready(Kind::Archive, payload, false),
             DraftKind::Record(builder) => builder,
         };
-        if let Some(reference) = builder.root_object()? {
-            if self.is_root_of_entry(key, reference)? {
-                return Ok(None);
-            }
-            self.export_all(&builder)?;
-            return Ok(Some(Ready {
-                kind: Kind::Object,
-                payload: reference.encode().to_vec(),
-                may_name: true,
-            }));
+        let root = builder.root_object()?;
+        if let Some(reference) = root
+            && self.is_root_of_entry(key, reference)?
+        {
+            return Ok(None);
         }
         self.export_all(&builder)?;
+        if let Some(reference) = root {
+            return ready(Kind::Object, reference.encode().to_vec(), true);
+        }
         let has_foreign = !builder.foreign().is_empty();
         let (payload, has_shared) = builder.archive(&mut Placing { state: self })?;
-        let ready = |kind, payload, may_name| Ok(Some(Ready { kind, payload, may_name }));
         match self.split(&payload)? {
             None => ready(Kind::Record, payload, has_foreign || has_shared),
             Some(Parted::Record(payload)) => ready(Kind::Record, payload, true),
@@ -127,15 +121,15 @@ impl<T: WriteTables> WriteState<T> {
                 self.export(*id, seen.as_deref())?;
             }
         }
-        let is_apart = builder.slot_count() > 0
-            && (builder.weight() > APART_FROM || into.slots().len() + builder.slot_count() > MOST_SLOTS);
+        let is_apart = !builder.slots().is_empty()
+            && (builder.weight() > APART_FROM || into.slots().len() + builder.slots().len() > MOST_SLOTS);
         if !is_apart {
             return into.merge(builder);
         }
         let names = self.symbol_names();
         let payload = self.tuple_of(&[Pick::Value(draft)])?;
         let source = RecordView::access(&payload)?;
-        let Node::Container(tuple) = source.root()? else { return Err(not_apart()) };
+        let tuple = source.root_container()?;
         Copier::new(source, &names).copy(into, source.item(tuple, 0)?, &mut |_, _| Err(not_apart()))
     }
 
@@ -167,68 +161,47 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Places a fresh record as several, when a container in it is too long; answers what is left of it.
     fn split(&mut self, payload: &[u8]) -> Result<Option<Parted>> {
-        let source = RecordView::access(payload)?;
-        let mut has_long = false;
-        for number in 0..source.slots() as u32 {
-            if let Some(container) = source.at_slot(number)?
-                && source.is_long(container)?
-            {
-                has_long = true;
-                break;
-            }
+        if long_containers(RecordView::access(payload)?)?.is_empty() {
+            Ok(None)
+        } else {
+            self.part(payload).map(Some)
         }
-        if has_long { self.part(payload).map(Some) } else { Ok(None) }
     }
 
     /// Places a fresh record as several.
     fn part(&mut self, payload: &[u8]) -> Result<Parted> {
         let source = RecordView::access(payload)?;
-        let Node::Container(root) = source.root()? else {
-            return Err(Error::corrupted("the root of a record is no container"));
-        };
+        let root = source.root_container()?;
         let mut partition = Partition::new(source);
         partition.assign(root, &mut || self.new_record())?;
+        // What something else in the value refers to has to be among the objects; so its root is referred to as well.
+        let mut apart = None;
+        if partition.groups[0].slots.iter().any(|slot| slot.exported) {
+            let id = partition.id_of(root)?;
+            partition.groups[0].slots[id.slot as usize].exported = true;
+            apart = Some(Parted::Object(Reference { kind: root.kind, id }));
+        }
         let names = self.symbol_names();
-        let mut rest = None;
+        let mut left = None;
         for (number, group) in partition.groups.iter().enumerate() {
             let payload = self.archive_group(&partition, number, &names, (number == 0).then_some(root))?;
-            if number == 0 && !group.slots.iter().any(|slot| slot.exported) {
-                rest = Some(Parted::Record(payload));
+            if number == 0 && apart.is_none() {
+                left = Some(Parted::Record(payload));
                 continue;
             }
             self.write(Table::Objects, &group.id.to_be_bytes(), &record_frame(&payload, None)?)?;
         }
-        for (number, group) in partition.groups.iter().enumerate() {
+        for group in &partition.groups {
             for (slot, _) in group.slots.iter().enumerate().filter(|(_, slot)| slot.exported) {
                 // One of the references is what the slot says already.
-                self.link(ObjectId { record: partition.groups[number].id, slot: slot as u32 }, -1);
+                self.link(ObjectId { record: group.id, slot: slot as u32 }, -1);
             }
         }
         for container in &partition.long {
             let id = partition.id_of(*container)?;
             self.store_long(source, *container, id, &mut |child| partition.id_of(child))?;
         }
-        if let Some(rest) = rest {
-            return Ok(rest);
-        }
-        // What refers to it counts as the reference of its slot, or as another one.
-        let id = partition.id_of(root)?;
-        if !partition.groups[0].slots[id.slot as usize].exported {
-            self.export_root(id)?;
-        }
-        Ok(Parted::Object(Reference { kind: root.kind, id }))
-    }
-
-    /// Marks the root of a record that was just stored among the objects as referred to.
-    fn export_root(&mut self, id: ObjectId) -> Result<()> {
-        let stored = self
-            .get(Table::Objects, &id.record.to_be_bytes())?
-            .ok_or_else(|| Error::corrupted("a record went away while it was being stored"))?
-            .to_vec();
-        let mut slots = super::objects::slots_of(open_record(&stored)?.1)?;
-        slots[id.slot as usize].exported = true;
-        self.link(id, -1);
-        self.rewrite(&Home::Objects, &None, &stored, Some(slots), None)
+        apart.or(left).ok_or_else(not_apart)
     }
 
     fn archive_group(
@@ -275,9 +248,8 @@ impl<T: WriteTables> WriteState<T> {
         };
         match container.kind {
             ContainerKind::ByteArray => {
-                let Node::Scalar(encoded) = source.item(container, 0)? else { return Err(no_bytes()) };
-                let Scalar::Bytes(bytes) = Scalar::decode(encoded)? else { return Err(no_bytes()) };
-                sequence::create(self, place, container.kind, &Elements::Bytes(bytes.into_owned()))
+                let bytes = Elements::Bytes(bytes_of(source, container)?);
+                sequence::create(self, place, container.kind, &bytes)
             }
             ContainerKind::List => {
                 let nodes = (0..container.len()).map(|index| source.item(container, index));
@@ -302,15 +274,11 @@ impl<T: WriteTables> WriteState<T> {
     }
 }
 
-fn no_bytes() -> Error {
-    Error::corrupted("a byte array holds no bytes")
-}
-
 fn archive_inside() -> Error {
     Error::Unsupported("an archive of a type of its own can only be the whole value of an entry".into())
 }
 
-fn not_apart() -> Error {
+pub(super) fn not_apart() -> Error {
     Error::corrupted("a mutable container is left where only references should be")
 }
 

@@ -108,11 +108,6 @@ impl ValueBuilder {
         4 * (self.words.len() + self.slots.len()) + self.heap.len() + self.texts.len()
     }
 
-    /// How many mutable containers there are.
-    pub(crate) fn slot_count(&self) -> usize {
-        self.slots.len()
-    }
-
     /// The object that a value is a reference to, when its building has ended.
     pub(crate) fn root_object(&self) -> Result<Option<Reference>> {
         let root = Word(self.words[0]);
