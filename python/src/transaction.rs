@@ -63,6 +63,13 @@ impl Transaction {
         py.detach(|| self.end(true)).or_raise()
     }
 
+    /// The number of the version that the commit made; ``None`` until then. A transaction that changed nothing has that of
+    /// the version that it read.
+    #[getter]
+    fn version(&self) -> Option<u64> {
+        self.transaction.version()
+    }
+
     /// Take everything back, and end the transaction.
     ///
     /// Raises

@@ -54,6 +54,8 @@ pub struct SharedWrite {
     /// What the owning thread was doing, when it does several things in turn; zero when it doesn't say.
     task: AtomicU64,
     terms: Terms,
+    /// The version that the commit made, or zero.
+    version: AtomicU64,
     phase: Mutex<Phase>,
     /// Always ended: what a fork sees.
     ended: Mutex<Phase>,
@@ -83,6 +85,7 @@ impl SharedWrite {
             owner: thread_token(),
             task: AtomicU64::new(0),
             terms,
+            version: AtomicU64::new(0),
             phase: Mutex::new(Phase::Open(Box::new(open))),
             ended: Mutex::new(Phase::Ended),
         });
@@ -103,6 +106,11 @@ impl SharedWrite {
     /// The task that it belongs to; zero when it belongs to all of its thread's.
     pub fn task(&self) -> u64 {
         self.task.load(Ordering::Relaxed)
+    }
+
+    /// The version that it made when it was committed, or the one that it read when it changed nothing.
+    pub fn version(&self) -> Option<u64> {
+        Some(self.version.load(Ordering::Acquire)).filter(|version| *version != 0)
     }
 
     /// Where it stands; in a fork of the process that began it, it has ended.
@@ -232,6 +240,7 @@ impl SharedWrite {
         let core = turn.core();
         core.clear_active();
         let thread = core.writer_thread()?;
+        let version = state.next_version();
         let result = core.end(
             state,
             Ok(()),
@@ -239,6 +248,9 @@ impl SharedWrite {
             |tables| thread.abort(tables),
         );
         drop(turn);
+        if result.is_ok() {
+            self.version.store(version, Ordering::Release);
+        }
         result
     }
 

@@ -376,6 +376,11 @@ impl<T: WriteTables> WriteState<T> {
         Ok(true)
     }
 
+    /// The version that a commit makes, which is the present one when nothing was changed.
+    pub(crate) fn next_version(&self) -> u64 {
+        self.header.version + u64::from(self.changed)
+    }
+
     /// The tables, of a transaction that is taken back.
     pub(crate) fn take_back(self) -> T {
         self.memory.live.take_back(self.first_record, &self.fresh_slots);
