@@ -54,6 +54,52 @@ const TWINS: &[[&str; 4]] = &[
     ["idle", "idle_releases_what_is_used", "!self.used.swap", "self.used.swap"],
     ["idle", "idle_does_not_see_use", "{\n            self.used.store(true, Ordering::Relaxed);", "{"],
     ["idle", "idle_releases_twice", "state.held = false;", ""],
+    [
+        "generation",
+        "generation_does_not_look_again",
+        "            if is_current() {\n",
+        "            if true {\n",
+    ],
+    [
+        "generation",
+        "generation_looks_only_afterwards",
+        "seen;\n        if is_current() {",
+        "seen;\n        if true {",
+    ],
+    [
+        "generation",
+        "generation_never_looks",
+        "is_stable(seen) && sequence.load(Ordering::SeqCst) == seen",
+        "sequence.load(Ordering::SeqCst) >= seen",
+    ],
+    ["generation", "generation_takes_a_swap_for_stable", "is_stable(seen) && ", ""],
+    ["generation", "generation_refreshes_what_it_holds", "drop(held);", "refresh()?;"],
+    [
+        "generation",
+        "generation_swaps_in_secret",
+        "fetch_or(1, Ordering::SeqCst);\n    let published = publish();\n    sequence.fetch_add(1,",
+        "load(Ordering::SeqCst);\n    let published = publish();\n    sequence.fetch_add(2,",
+    ],
+    ["generation", "generation_swaps_by_two", "fetch_or(1,", "fetch_add(2,"],
+    ["generation", "generation_stays_odd_after_a_failure", "= publish();", "= Ok(publish()?);"],
+    [
+        "generation",
+        "generation_recovers_for_ever",
+        "settle()?;\n        sequence.fetch_add(1, Ordering::SeqCst);",
+        "settle()?;",
+    ],
+    [
+        "generation",
+        "generation_recovers_before_it_settles",
+        "settle()?;\n        sequence.fetch_add(1, Ordering::SeqCst);",
+        "sequence.fetch_add(1, Ordering::SeqCst);\n        settle()?;",
+    ],
+    [
+        "generation",
+        "generation_recovers_what_is_stable",
+        "if !is_stable(sequence.load(Ordering::SeqCst)) {",
+        "{",
+    ],
 ];
 
 fn main() {
@@ -68,7 +114,7 @@ fn main() {
             "{path}: {twin} needs exactly one place like this:\n{sound}"
         );
         // `include!` takes no inner documentation.
-        let copy = source.replace(sound, broken).replace("//! ", "// ");
+        let copy = source.replace(sound, broken).replace("//!", "//");
         fs::write(Path::new(&out).join(twin).with_extension("rs"), copy)
             .expect("the directory can be written to");
     }
