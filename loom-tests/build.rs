@@ -100,6 +100,38 @@ const TWINS: &[[&str; 4]] = &[
         "if !is_stable(sequence.load(Ordering::SeqCst)) {",
         "{",
     ],
+    [
+        "registry",
+        "registry_makes_silently",
+        "drop(places);\n        self.changed.notify_all();",
+        "drop(places);",
+    ],
+    [
+        "registry",
+        "registry_ends_silently",
+        "other != key);\n        self.changed.notify_all();",
+        "other != key);",
+    ],
+    ["registry", "registry_lets_two_make", "places.push((key.clone(), None));", ""],
+    [
+        "registry",
+        "registry_replaces_what_is_ending",
+        "if let Some(shared) = value.as_ref().and_then(&mut share) {\n                return Some(Found::Shared(shared));",
+        "if let Some(value) = value {\n                return Some(share(value).map_or(Found::Absent, Found::Shared));",
+    ],
+    [
+        "registry",
+        "registry_looks_only_before_asking",
+        "asked = Some(limit);\n            places = self.places.lock();",
+        "places = self.places.lock();\n            self.changed.wait_for(&mut places, limit);",
+    ],
+    ["registry", "registry_mixes_up_keys", ".find(|(other, _)| other == key) else", ".next() else"],
+    [
+        "registry",
+        "registry_ends_others",
+        "retain(|(other, _)| other != key)",
+        "retain(|(other, _)| other == key)",
+    ],
 ];
 
 fn main() {

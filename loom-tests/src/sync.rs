@@ -32,6 +32,11 @@ fn next_phase() {
 pub struct Mutex<T>(loom::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
+    /// A lock that is free.
+    pub fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
     /// Waits until the lock is free.
     ///
     /// # Panics
