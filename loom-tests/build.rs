@@ -132,6 +132,36 @@ const TWINS: &[[&str; 4]] = &[
         "retain(|(other, _)| other != key)",
         "retain(|(other, _)| other == key)",
     ],
+    ["group", "group_numbers_none", "state.next_ticket += 1;", ""],
+    ["group", "group_takes_the_last_first", "pop_front_if", "pop_back_if"],
+    ["group", "group_takes_too_many", "while taken.len() < most\n", "while taken.len() <= most\n"],
+    ["group", "group_takes_what_does_not_suit", "suits(job)", "{ suits(job); true }"],
+    [
+        "group",
+        "group_drops_what_does_not_suit",
+        "state.waiting.pop_front_if(|(_, job)| suits(job))\n        {\n            taken.push(job);",
+        "state.waiting.pop_front()\n        {\n            if suits(&job.1) { taken.push(job); }",
+    ],
+    [
+        "group",
+        "group_forgets_results",
+        "self.state.lock().done.push((ticket, result));",
+        "drop((ticket, result));",
+    ],
+    ["group", "group_mixes_up_results", "position(|(done, _)| *done == ticket)", "position(|_| true)"],
+    [
+        "group",
+        "group_takes_an_earlier_one_for_it",
+        "any(|(done, _)| *done == ticket)",
+        "any(|(done, _)| done.0 <= ticket.0)",
+    ],
+    [
+        "group",
+        "group_takes_a_later_one_for_it",
+        "any(|(done, _)| *done == ticket)",
+        "any(|(done, _)| done.0 > ticket.0)",
+    ],
+    ["group", "group_withdraws_another", "*waiting == ticket", "*waiting != ticket"],
 ];
 
 fn main() {
