@@ -162,6 +162,33 @@ const TWINS: &[[&str; 4]] = &[
         "any(|(done, _)| done.0 > ticket.0)",
     ],
     ["group", "group_withdraws_another", "*waiting == ticket", "*waiting != ticket"],
+    [
+        "deferral",
+        "deferral_pends_silently",
+        "drop(state);\n        self.changed.notify_all();",
+        "drop(state);",
+    ],
+    [
+        "deferral",
+        "deferral_ends_silently",
+        "ended = true;\n        self.changed.notify_all();",
+        "ended = true;",
+    ],
+    [
+        "deferral",
+        "deferral_settles_twice",
+        "mem::take(&mut self.state.lock().pending)",
+        "self.state.lock().pending",
+    ],
+    ["deferral", "deferral_flushes_at_once", "state.pending && waited == Some(state.batch)", "state.pending"],
+    [
+        "deferral",
+        "deferral_flushes_what_is_settled",
+        "state.pending && waited == Some(state.batch)",
+        "waited == Some(state.batch)",
+    ],
+    ["deferral", "deferral_counts_no_batches", "state.batch += 1;", ""],
+    ["deferral", "deferral_is_put_off", "if state.pending {\n            return;\n        }\n", ""],
 ];
 
 fn main() {
