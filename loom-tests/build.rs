@@ -54,6 +54,141 @@ const TWINS: &[[&str; 4]] = &[
     ["idle", "idle_releases_what_is_used", "!self.used.swap", "self.used.swap"],
     ["idle", "idle_does_not_see_use", "{\n            self.used.store(true, Ordering::Relaxed);", "{"],
     ["idle", "idle_releases_twice", "state.held = false;", ""],
+    [
+        "generation",
+        "generation_does_not_look_again",
+        "            if is_current() {\n",
+        "            if true {\n",
+    ],
+    [
+        "generation",
+        "generation_looks_only_afterwards",
+        "seen;\n        if is_current() {",
+        "seen;\n        if true {",
+    ],
+    [
+        "generation",
+        "generation_never_looks",
+        "is_stable(seen) && sequence.load(Ordering::SeqCst) == seen",
+        "sequence.load(Ordering::SeqCst) >= seen",
+    ],
+    ["generation", "generation_takes_a_swap_for_stable", "is_stable(seen) && ", ""],
+    ["generation", "generation_refreshes_what_it_holds", "drop(held);", "refresh()?;"],
+    [
+        "generation",
+        "generation_swaps_in_secret",
+        "fetch_or(1, Ordering::SeqCst);\n    let published = publish();\n    sequence.fetch_add(1,",
+        "load(Ordering::SeqCst);\n    let published = publish();\n    sequence.fetch_add(2,",
+    ],
+    ["generation", "generation_swaps_by_two", "fetch_or(1,", "fetch_add(2,"],
+    ["generation", "generation_stays_odd_after_a_failure", "= publish();", "= Ok(publish()?);"],
+    [
+        "generation",
+        "generation_recovers_for_ever",
+        "settle()?;\n        sequence.fetch_add(1, Ordering::SeqCst);",
+        "settle()?;",
+    ],
+    [
+        "generation",
+        "generation_recovers_before_it_settles",
+        "settle()?;\n        sequence.fetch_add(1, Ordering::SeqCst);",
+        "sequence.fetch_add(1, Ordering::SeqCst);\n        settle()?;",
+    ],
+    [
+        "generation",
+        "generation_recovers_what_is_stable",
+        "if !is_stable(sequence.load(Ordering::SeqCst)) {",
+        "{",
+    ],
+    [
+        "registry",
+        "registry_makes_silently",
+        "drop(places);\n        self.changed.notify_all();",
+        "drop(places);",
+    ],
+    [
+        "registry",
+        "registry_ends_silently",
+        "other != key);\n        self.changed.notify_all();",
+        "other != key);",
+    ],
+    ["registry", "registry_lets_two_make", "places.push((key.clone(), None));", ""],
+    [
+        "registry",
+        "registry_replaces_what_is_ending",
+        "if let Some(shared) = value.as_ref().and_then(&mut share) {\n                return Some(Found::Shared(shared));",
+        "if let Some(value) = value {\n                return Some(share(value).map_or(Found::Absent, Found::Shared));",
+    ],
+    [
+        "registry",
+        "registry_looks_only_before_asking",
+        "asked = Some(limit);\n            places = self.places.lock();",
+        "places = self.places.lock();\n            self.changed.wait_for(&mut places, limit);",
+    ],
+    ["registry", "registry_mixes_up_keys", ".find(|(other, _)| other == key) else", ".next() else"],
+    [
+        "registry",
+        "registry_ends_others",
+        "retain(|(other, _)| other != key)",
+        "retain(|(other, _)| other == key)",
+    ],
+    ["group", "group_numbers_none", "state.next_ticket += 1;", ""],
+    ["group", "group_takes_the_last_first", "pop_front_if", "pop_back_if"],
+    ["group", "group_takes_too_many", "while taken.len() < most\n", "while taken.len() <= most\n"],
+    ["group", "group_takes_what_does_not_suit", "suits(job)", "{ suits(job); true }"],
+    [
+        "group",
+        "group_drops_what_does_not_suit",
+        "state.waiting.pop_front_if(|(_, job)| suits(job))\n        {\n            taken.push(job);",
+        "state.waiting.pop_front()\n        {\n            if suits(&job.1) { taken.push(job); }",
+    ],
+    [
+        "group",
+        "group_forgets_results",
+        "self.state.lock().done.push((ticket, result));",
+        "drop((ticket, result));",
+    ],
+    ["group", "group_mixes_up_results", "position(|(done, _)| *done == ticket)", "position(|_| true)"],
+    [
+        "group",
+        "group_takes_an_earlier_one_for_it",
+        "any(|(done, _)| *done == ticket)",
+        "any(|(done, _)| done.0 <= ticket.0)",
+    ],
+    [
+        "group",
+        "group_takes_a_later_one_for_it",
+        "any(|(done, _)| *done == ticket)",
+        "any(|(done, _)| done.0 > ticket.0)",
+    ],
+    ["group", "group_withdraws_another", "*waiting == ticket", "*waiting != ticket"],
+    [
+        "deferral",
+        "deferral_pends_silently",
+        "drop(state);\n        self.changed.notify_all();",
+        "drop(state);",
+    ],
+    [
+        "deferral",
+        "deferral_ends_silently",
+        "ended = true;\n        self.changed.notify_all();",
+        "ended = true;",
+    ],
+    [
+        "deferral",
+        "deferral_settles_twice",
+        "mem::take(&mut self.state.lock().pending)",
+        "self.state.lock().pending",
+    ],
+    ["deferral", "deferral_flushes_at_once", "state.pending && waited == Some(state.batch)", "state.pending"],
+    [
+        "deferral",
+        "deferral_flushes_what_is_settled",
+        "state.pending && waited == Some(state.batch)",
+        "waited == Some(state.batch)",
+    ],
+    ["deferral", "deferral_counts_no_batches", "state.batch += 1;", ""],
+    ["deferral", "deferral_is_put_off", "if state.pending {\n            return;\n        }\n", ""],
 ];
 
 fn main() {
@@ -68,7 +203,7 @@ fn main() {
             "{path}: {twin} needs exactly one place like this:\n{sound}"
         );
         // `include!` takes no inner documentation.
-        let copy = source.replace(sound, broken).replace("//! ", "// ");
+        let copy = source.replace(sound, broken).replace("//!", "//");
         fs::write(Path::new(&out).join(twin).with_extension("rs"), copy)
             .expect("the directory can be written to");
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use loom::sync::atomic::AtomicUsize;
-pub use loom::sync::atomic::{AtomicBool, Ordering};
+pub use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// From here on a wait is taken to last for ever: it ends with a notification only.
 const FOR_EVER: Duration = Duration::from_mins(1);
@@ -32,6 +32,11 @@ fn next_phase() {
 pub struct Mutex<T>(loom::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
+    /// A lock that is free.
+    pub fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
     /// Waits until the lock is free.
     ///
     /// # Panics
