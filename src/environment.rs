@@ -1,20 +1,17 @@
 //! Environments: opened maps, of which a process has one for each data file.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
     error::{Error, Result},
     format::header::{HEADER_KEY, Header},
     object::{
+        container::Hold,
         read_transaction::ReadTransaction,
         write_transaction::{WriteScope, WriteTransaction},
     },
     options::Options,
-    store::{Reader, Store, StoreOptions, WriteKind},
+    store::{Generations, PerProcess, Reader, Store, StoreOptions, WriteKind},
     sync::{Arc, Mutex, Weak},
     txn::{
         core::{Core, Resized, Terms},
@@ -24,14 +21,8 @@ use crate::{
     },
 };
 
-/// Maps by device and inode.
-type Opened = HashMap<(u64, u64), Weak<Core>>;
-
-/// How long another thread may take to close what it no longer uses.
-const CLOSING: Duration = Duration::from_secs(5);
-
 /// The maps that this process has open.
-static OPENED: Mutex<Option<Opened>> = Mutex::new(None);
+static OPENED: PerProcess<Mutex<Vec<Weak<Core>>>> = PerProcess::new();
 
 /// An opened map. Clones share it; it is closed with the last of them.
 ///
@@ -69,14 +60,23 @@ impl Environment {
     ///
     /// `Io` when the file is missing, is a directory or may not be read; `Format` when it is no map, or one of a newer
     /// format; `Corrupted` when it is damaged; `InvalidOption` when `max_size` is too small to work with. The file is
-    /// left as it was.
+    /// left as it was. `LockTimeout` when someone who opens it, or swaps its file, takes longer than the options allow.
     pub fn open(path: &Path, options: &Options) -> Result<Self> {
+        Self::open_within(path, options, &mut Patience::new(options.lock_timeout))
+    }
+
+    /// As [`Environment::open`], with a wait that can be called off.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::open`]; `Interrupted`.
+    pub fn open_within(path: &Path, options: &Options, patience: &mut Patience<'_>) -> Result<Self> {
         let max_size = options.max_size.filter(|size| *size != 0);
         let path = &std::path::absolute(path)
             .map_err(|error| Error::io(format!("finding {}", path.display()), error))?;
         Store::check_max_size(max_size)?;
-        let core = open_core(path, options, max_size)?;
-        if core.store.readonly() && !options.readonly {
+        let core = open_core(path, options, max_size, patience)?;
+        if core.generations.current().readonly() && !options.readonly {
             return Err(Error::io(
                 format!("{}: the file may only be read; open it with readonly", path.display()),
                 std::io::ErrorKind::PermissionDenied.into(),
@@ -85,9 +85,44 @@ impl Environment {
         Ok(Self { core, options: Options { max_size, ..options.clone() } })
     }
 
+    /// Whether this process is a fork of the one that opened the map, and has to open it again.
+    #[inline]
+    pub fn is_inherited(&self) -> bool {
+        self.core.is_inherited()
+    }
+
+    /// Opens the map again, in a fork of the process that opened it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::open_within`].
+    pub fn reopen(&self, patience: &mut Patience<'_>) -> Result<Self> {
+        Self::open_within(self.core.path(), &Options { create: false, ..self.options.clone() }, patience)
+    }
+
+    /// Holds an object, in a fork of the process that held it.
+    ///
+    /// # Errors
+    ///
+    /// `Stale` when a transaction had made it that was not committed then.
+    pub fn hold_again(&self, inherited: &Hold) -> Result<Hold> {
+        inherited.again(&self.core.memory)
+    }
+
+    /// Pins the version that a snapshot of another process has, as [`ReadTransaction::hand_over`] named it.
+    ///
+    /// # Errors
+    ///
+    /// `SnapshotExpired` when nobody has it pinned any more; `Unsupported` when the bytes name none; as
+    /// [`Environment::read`].
+    pub fn follow(&self, handed: &[u8]) -> Result<ReadTransaction> {
+        let pinned = Arc::new(self.core.follow(handed)?);
+        Ok(ReadTransaction::new(Pin { core: Arc::clone(&self.core), pinned }))
+    }
+
     /// The data file.
     pub fn path(&self) -> PathBuf {
-        self.core.store.path().to_owned()
+        self.core.path().to_owned()
     }
 
     /// The options that this handle was opened with.
@@ -131,21 +166,25 @@ impl Environment {
         WriteTransaction::begin(&self.core, self.terms(), &mut Patience::new(self.options.lock_timeout))
     }
 
-    /// Changes something in a transaction of its own. With `freeing`, for deletions, it may use the last bit of room
+    /// Changes something in a transaction of its own, or in one with what other threads want at the same time. With `freeing`, for deletions, it may use the last bit of room
     /// that `max_size` leaves.
     ///
     /// # Errors
     ///
     /// As [`Environment::write`]; that of `work`, and any of the storage, after which nothing has happened.
-    pub fn update<R>(
+    ///
+    /// `work` runs on any thread, and again when something failed that was to be committed with it.
+    pub fn update<R: Send>(
         &self,
         freeing: bool,
         patience: &mut Patience<'_>,
-        work: impl FnOnce(&mut WriteScope<'_>) -> Result<R>,
+        mut work: impl FnMut(&mut WriteScope<'_>) -> Result<R> + Send,
     ) -> Result<R> {
         self.check_writable()?;
         let kind = if freeing { WriteKind::Freeing } else { WriteKind::Normal };
-        self.core.write_once(kind, self.terms(), patience, |state| work(&mut WriteScope(state)))
+        self.core.write_once(kind, self.terms(), patience, |state, is_only| {
+            work(&mut WriteScope::new(state, is_only))
+        })
     }
 
     /// Begins a write transaction that any thread may end.
@@ -185,7 +224,7 @@ impl Environment {
     ///
     /// `Io` when the disk fails.
     pub fn sync(&self) -> Result<()> {
-        self.core.store.sync()
+        self.core.generations.current().sync()
     }
 
     /// Figures about the map.
@@ -198,7 +237,7 @@ impl Environment {
         let read = self.read()?;
         let (entries, objects, version) = (read.len()?, read.objects()?, read.version());
         drop(read);
-        let store = self.core.store.stats()?;
+        let store = self.core.generations.current().stats()?;
         Ok(Stats {
             entries,
             objects,
@@ -245,12 +284,18 @@ pub struct Stats {
 }
 
 /// Finds the map among those that are open, or opens it.
-fn open_core(path: &Path, options: &Options, max_size: Option<u64>) -> Result<Arc<Core>> {
-    let mut opened = OPENED.lock();
-    let opened = opened.get_or_insert_default();
-    opened.retain(|_, core| core.strong_count() > 0);
-    if let Some(core) = identity(path).and_then(|identity| opened.get(&identity)?.upgrade()) {
-        return if core.store.is_inherited() { Err(Store::inherited()) } else { Ok(core) };
+fn open_core(
+    path: &Path,
+    options: &Options,
+    max_size: Option<u64>,
+    patience: &mut Patience<'_>,
+) -> Result<Arc<Core>> {
+    let find = |opened: &mut Vec<Weak<Core>>, is_it: &dyn Fn(&Generations) -> bool| {
+        opened.retain(|core| core.strong_count() > 0);
+        opened.iter().filter_map(Weak::upgrade).find(|core| is_it(&core.generations))
+    };
+    if let Some(core) = find(&mut OPENED.get().lock(), &|known| known.is_at(path)) {
+        return Ok(core);
     }
     let store_options = StoreOptions {
         readonly: options.readonly,
@@ -259,32 +304,15 @@ fn open_core(path: &Path, options: &Options, max_size: Option<u64>) -> Result<Ar
         initial_header: (HEADER_KEY.to_vec(), Header::new(new_identity()?).encode().to_vec()),
         check_header: |bytes| Header::decode(bytes).map(|_| ()),
     };
-    let store = open_store(path, &store_options)?;
-    let core = Arc::new(Core::new(store));
-    opened.insert(core.store.identity(), Arc::downgrade(&core));
-    Ok(core)
-}
-
-/// Opens the file, after the last user of it in this process, who may be a thread that is just ending, has closed it.
-fn open_store(path: &Path, options: &StoreOptions) -> Result<Arc<Store>> {
-    let begun = Instant::now();
-    loop {
-        match Store::open(path, options) {
-            Err(Error::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::ResourceBusy && begun.elapsed() < CLOSING =>
-            {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            opened => return opened,
-        }
+    // It may wait, so the others are not locked out.
+    let generations = Generations::open(path, &store_options, &mut || patience.pause())?;
+    let mut opened = OPENED.get().lock();
+    if let Some(core) = find(&mut opened, &|known| known.is_same(&generations)) {
+        return Ok(core);
     }
-}
-
-/// The device and inode of a file that exists.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
+    let core = Arc::new(Core::new(generations));
+    opened.push(Arc::downgrade(&core));
+    Ok(core)
 }
 
 /// A random number that tells maps apart.

@@ -36,6 +36,8 @@ pub enum Error {
     },
     /// An object that is gone: deleted, or made by a transaction that was rolled back.
     Stale,
+    /// A version that nobody holds any more, so that its pages may have been used again.
+    SnapshotExpired,
     /// A key that has no place in the order of keys, such as NaN.
     InvalidKey(String),
     /// A value that can't be stored.
@@ -62,6 +64,14 @@ impl Error {
     /// An operating system error, with what was being done when it came.
     pub(crate) fn io(context: impl Into<String>, source: io::Error) -> Self {
         Self::Io { context: context.into(), source }
+    }
+
+    /// Whether the storage is in a state after this that a write transaction only leaves by aborting.
+    pub(crate) fn ends_transaction(&self) -> bool {
+        matches!(
+            self,
+            Self::MapFull { .. } | Self::Io { .. } | Self::Corrupted(_) | Self::CommitOutcomeUnknown(_)
+        )
     }
 
     /// A file that holds bytes that the engine never writes.
@@ -92,6 +102,9 @@ impl fmt::Display for Error {
             }
             Self::Stale => f.write_str(
                 "the object is gone: it was deleted, or made in a transaction that was rolled back; read it from the map again",
+            ),
+            Self::SnapshotExpired => f.write_str(
+                "nobody holds the version of the snapshot any more; keep it open until all who got it have opened it",
             ),
             Self::Format { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::InvalidKey(what)

@@ -1,8 +1,8 @@
 //! The only place that names the locks, channels and atomics that the engine uses.
 
 pub(crate) use std::sync::{
-    Arc, OnceLock, Weak,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    Arc, Once, OnceLock, Weak,
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 use std::time::Duration;
 

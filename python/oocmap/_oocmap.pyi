@@ -157,6 +157,7 @@ class Transaction(Mapping, abc.MutableMapping[Any, Any]):
         /,
     ) -> None: ...
 
+def follow(opened: Mapping, handed: bytes, /) -> Snapshot: ...
 @final
 class Snapshot(Mapping):
     @property

@@ -1,15 +1,15 @@
-"""Opens a map again whose handle was pickled."""
+"""Opens maps and snapshots again that were pickled."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from oocmap._oocmap import OOCMap
+from oocmap._oocmap import OOCMap, Snapshot, follow
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["reopen"]
+__all__ = ["reopen", "reopen_snapshot"]
 
 
 def reopen(cls: type[OOCMap], path: str | PathLike[str], options: dict[str, Any]) -> OOCMap:
@@ -17,3 +17,14 @@ def reopen(cls: type[OOCMap], path: str | PathLike[str], options: dict[str, Any]
     handle = cls.__new__(cls)
     OOCMap.__init__(handle, path, **options)
     return handle
+
+
+def reopen_snapshot(path: str | PathLike[str], options: dict[str, Any], handed: bytes) -> Snapshot:
+    """Open the version of the map at ``path`` that was ``handed`` over.
+
+    Raises
+    ------
+    SnapshotExpiredError
+        When nobody holds the version any more.
+    """
+    return follow(OOCMap(path, **options), handed)

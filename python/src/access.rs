@@ -38,9 +38,27 @@ impl Opened {
     #[inline]
     pub(crate) fn with<R>(&self, work: impl FnOnce(&Environment) -> oocmap::Result<R>) -> PyResult<R> {
         match &*self.environment.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(environment) => work(environment).or_raise(),
-            None => Err(errors::to_python(oocmap::Error::Closed)),
+            Some(environment) if !environment.is_inherited() => return work(environment).or_raise(),
+            Some(_) => {}
+            None => return Err(errors::to_python(oocmap::Error::Closed)),
         }
+        self.reopen()?;
+        self.with(work)
+    }
+
+    /// Opens the map again, in a fork of the process that opened it.
+    #[cold]
+    fn reopen(&self) -> PyResult<()> {
+        let inherited = self.environment.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(inherited) = inherited.filter(Environment::is_inherited) else { return Ok(()) };
+        let limit = self.options.lock_timeout;
+        let own = Python::attach(|py| waiting(py, limit, |patience| inherited.reopen(patience)))?;
+        let mut environment = self.environment.write().unwrap_or_else(PoisonError::into_inner);
+        // It may have been closed in between, or opened by another thread.
+        if environment.as_ref().is_some_and(Environment::is_inherited) {
+            *environment = Some(own);
+        }
+        Ok(())
     }
 
     /// The environment; raises when the map is closed.
@@ -297,7 +315,7 @@ impl Access {
         &self,
         py: Python<'_>,
         freeing: bool,
-        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+        work: impl FnMut(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
     ) -> PyResult<R> {
         match self.writer(py)? {
             Some(transaction) => transaction.update_one(work).or_raise(),
@@ -309,7 +327,7 @@ impl Access {
     pub(crate) fn change_all<R: Send>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+        work: impl FnMut(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
     ) -> PyResult<R> {
         match self.writer(py)? {
             Some(transaction) => transaction.update(work).or_raise(),
@@ -321,7 +339,7 @@ impl Access {
         &self,
         py: Python<'_>,
         freeing: bool,
-        work: impl FnOnce(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
+        work: impl FnMut(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
     ) -> PyResult<R> {
         let environment = self.opened().environment()?;
         waiting(py, environment.options().lock_timeout, |patience| {

@@ -40,6 +40,7 @@ exceptions! {
     unsupported => "UnsupportedTypeError",
     stale => "StaleObjectError",
     unsafe_pickle => "UnsafePickleError",
+    snapshot_expired => "SnapshotExpiredError",
 }
 
 /// Whether an exception says that an object has no native form.
@@ -87,6 +88,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
             Error::Format { .. } => format(py, None, text),
             Error::Unsupported(_) => unsupported(py, text),
             Error::Stale => stale(py, text),
+            Error::SnapshotExpired => snapshot_expired(py, text),
             Error::InvalidKey(_) | Error::TooLarge(_) | Error::InvalidOption(_) => {
                 PyValueError::new_err(text)
             }

@@ -42,7 +42,7 @@ mod _oocmap {
         },
         map::OOCMap,
         mapping::Mapping,
-        snapshot::Snapshot,
+        snapshot::{Snapshot, follow},
         transaction::Transaction,
         views::{ItemsView, KeysView, MapRange, ValuesView},
     };

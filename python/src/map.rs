@@ -11,10 +11,9 @@ use pyo3::{
 
 use crate::{
     access::{Access, Opened},
-    errors::OrRaise,
     mapping::Mapping,
     names::Origin,
-    pending::seconds,
+    pending::{seconds, waiting},
 };
 
 /// A dict on disk whose values are whole object graphs.
@@ -83,7 +82,9 @@ impl OOCMap {
             lock_timeout: seconds(lock_timeout)?,
             durability: durability_of(durability)?,
         };
-        let environment = py.detach(|| Environment::open(&path, &options)).or_raise()?;
+        let environment = waiting(py, options.lock_timeout, |patience| {
+            Environment::open_within(&path, &options, patience)
+        })?;
         slf.as_super().get().open(Access::Live {
             opened: Arc::new(Opened::new(environment)),
             origin: Arc::new(Origin { allow_pickle, ..Origin::default() }),
@@ -146,17 +147,9 @@ impl OOCMap {
         let py = slf.py();
         let access = slf.as_super().get().access()?;
         access.check(py)?;
-        let Opened { options, path, .. } = &**access.opened();
-        let keywords = PyDict::new(py);
-        keywords.set_item("readonly", options.readonly)?;
-        keywords.set_item("create", false)?;
-        keywords.set_item("max_size", options.max_size)?;
-        keywords.set_item("lock_timeout", options.lock_timeout.map(|limit| limit.as_secs_f64()))?;
-        keywords.set_item("allow_pickle", access.origin().allow_pickle)?;
-        let path = std::path::absolute(path)?;
-        keywords.set_item("durability", name_of(options.durability))?;
         let reopen = py.import("oocmap._reopen")?.getattr("reopen")?;
         let state = slf.as_any().getattr("__dict__").ok();
+        let (path, keywords) = reopening(py, access)?;
         (reopen, (slf.get_type(), path, keywords), state).into_pyobject(py)
     }
 
@@ -166,6 +159,19 @@ impl OOCMap {
         let alias = cls.py().import("types")?.getattr("GenericAlias")?;
         Ok(alias.call1((cls, item))?.unbind())
     }
+}
+
+/// The path and the keywords with which another process opens the map of a mapping.
+pub(crate) fn reopening<'py>(py: Python<'py>, access: &Access) -> PyResult<(PathBuf, Bound<'py, PyDict>)> {
+    let Opened { options, path, .. } = &**access.opened();
+    let keywords = PyDict::new(py);
+    keywords.set_item("readonly", options.readonly)?;
+    keywords.set_item("create", false)?;
+    keywords.set_item("max_size", options.max_size)?;
+    keywords.set_item("lock_timeout", options.lock_timeout.map(|limit| limit.as_secs_f64()))?;
+    keywords.set_item("allow_pickle", access.origin().allow_pickle)?;
+    keywords.set_item("durability", name_of(options.durability))?;
+    Ok((std::path::absolute(path)?, keywords))
 }
 
 /// A path as Python gives it: text, bytes, or an object that knows its path.

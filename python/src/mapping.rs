@@ -64,7 +64,13 @@ impl Mapping {
     }
 
     fn store(&self, py: Python<'_>, key: &EntryKey, draft: Draft) -> PyResult<()> {
-        self.access()?.change(py, false, |scope| scope.put(key, draft)).map(|_| ())
+        let mut draft = Some(draft);
+        self.access()?
+            .change(py, false, |scope| {
+                let draft = scope.take(&mut draft)?;
+                scope.put(key, draft)
+            })
+            .map(|_| ())
     }
 
     fn part(&self) -> PyResult<Part> {
@@ -84,8 +90,9 @@ impl Mapping {
         if entries.is_empty() {
             return Ok(());
         }
+        let mut entries = Some(entries);
         access.change_all(py, |scope| {
-            for (key, draft) in entries {
+            for (key, draft) in scope.take(&mut entries)? {
                 scope.put(&key, draft)?;
             }
             Ok(())
@@ -182,11 +189,13 @@ impl Mapping {
         }
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
         let (key, draft) = (key::entry_key(key)?, encode::draft(&default, access)?);
+        let mut draft = Some(draft);
         let stored = access.change_all(py, |scope| {
             let found = scope.get(key.ordered())?;
             if found.is_some() {
                 return Ok(found);
             }
+            let draft = scope.take(&mut draft)?;
             scope.put(&key, draft)?;
             scope.get(key.ordered())
         })?;

@@ -27,7 +27,8 @@ pub(crate) fn waiting<R: Send>(
         work(&mut Patience::new(limit).until(&mut interrupted))
     });
     match (result, raised) {
-        (Err(Error::Interrupted), Some(error)) => Err(error),
+        // What was asked may have been done all the same, by another thread.
+        (Ok(_) | Err(Error::Interrupted), Some(error)) => Err(error),
         (result, _) => result.map_err(to_python),
     }
 }

@@ -6,10 +6,16 @@ use std::sync::{
 };
 
 use oocmap::ReadTransaction;
-use pyo3::{exceptions::PyBufferError, prelude::*, types::PyAny};
+use pyo3::{
+    exceptions::PyBufferError,
+    prelude::*,
+    types::{PyAny, PyBytes, PyTuple},
+};
 
 use crate::{
     access::{Access, Kept},
+    errors::OrRaise,
+    map::reopening,
     mapping::Mapping,
     names::Origin,
 };
@@ -88,8 +94,30 @@ impl Snapshot {
         self.close()
     }
 
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let handed = slf.get().kept.read(py)?.hand_over();
+        let reopen = py.import("oocmap._reopen")?.getattr("reopen_snapshot")?;
+        let (path, keywords) = reopening(py, slf.as_super().get().access()?)?;
+        (reopen, (path, keywords, PyBytes::new(py, &handed))).into_pyobject(py)
+    }
+
     fn __repr__(&self, py: Python<'_>) -> String {
         let state = if self.kept.read(py).is_err() { ", closed" } else { "" };
         format!("<oocmap snapshot of version {}{state}>", self.version)
     }
+}
+
+/// The version that a snapshot of another process has, as a snapshot of a map that is open here.
+#[pyfunction]
+#[pyo3(signature = (opened, handed, /))]
+pub(crate) fn follow<'py>(
+    py: Python<'py>,
+    opened: &Bound<'py, Mapping>,
+    handed: &[u8],
+) -> PyResult<Bound<'py, Snapshot>> {
+    let access = opened.get().access()?;
+    let environment = access.opened().environment()?;
+    let read = py.detach(|| environment.follow(handed)).or_raise()?;
+    Snapshot::new(py, access, read)
 }

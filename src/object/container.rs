@@ -10,7 +10,7 @@ use crate::{
         key::{Key, KeyBytes},
         record::{Container, ContainerKind, Node, ObjectId, RecordView},
     },
-    store::{Direction, ReadTables, Table},
+    store::{Direction, ReadTables, Table, fork_generation},
     sync::Arc,
     txn::{
         change::{Located, Position, Stamp, bytes_of, locate, outside},
@@ -33,17 +33,33 @@ pub struct Hold {
     memory: Arc<Memory>,
     id: ObjectId,
     token: Arc<Token>,
+    /// Of the process that holds it.
+    fork: u64,
 }
 
 impl Hold {
     pub(crate) fn new(memory: &Arc<Memory>, id: ObjectId) -> Self {
         let token = memory.live.hold(id);
-        Self { memory: Arc::clone(memory), id, token }
+        Self { memory: Arc::clone(memory), id, token, fork: fork_generation() }
     }
 
     /// Which object it is; the slot is `u32::MAX` for all objects of the record.
     pub fn id(&self) -> ObjectId {
         self.id
+    }
+
+    /// Whether it was made by the process of which this one is a fork.
+    #[inline]
+    pub fn is_inherited(&self) -> bool {
+        self.fork != fork_generation()
+    }
+
+    /// Holds the same object in a fork of the process, whose own map this is.
+    pub(crate) fn again(&self, memory: &Arc<Memory>) -> Result<Self> {
+        if self.is_taken_back() || self.memory.live.is_pending(self.id) {
+            return Err(Error::Stale);
+        }
+        Ok(Self::new(memory, self.id))
     }
 
     /// Whether the transaction was rolled back that made it.
@@ -54,7 +70,9 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.memory.live.let_go(self.id, &self.token);
+        if !self.is_inherited() {
+            self.memory.live.let_go(self.id, &self.token);
+        }
     }
 }
 

@@ -215,6 +215,17 @@ impl ReadTransaction {
         self.pin.pinned.snapshot().at(location)
     }
 
+    /// Whether a place is one of this version.
+    pub fn has(&self, location: Location) -> bool {
+        self.pin.pinned.snapshot().has(location)
+    }
+
+    /// Names the version for another process, which can pin it with [`Environment::follow`](crate::Environment::follow) for
+    /// as long as someone has it pinned.
+    pub fn hand_over(&self) -> Vec<u8> {
+        self.pin.pinned.hand_over()
+    }
+
     /// Whether two of these are of the same pinned version.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pin.pinned, &other.pin.pinned)

@@ -50,7 +50,7 @@ impl SharedWrite {
     /// `TransactionClosed` when the transaction has ended; that of `work`. Where the storage had no room, the whole
     /// transaction is rolled back.
     pub fn update<R>(&self, work: impl FnOnce(&mut WriteScope<'_>) -> Result<R>) -> Result<R> {
-        self.write(|state| work(&mut WriteScope(state)))
+        self.write(|state| work(&mut WriteScope::new(state, true)))
     }
 
     /// As [`SharedWrite::update`], for a single step that does nothing when it fails.
@@ -59,7 +59,7 @@ impl SharedWrite {
     ///
     /// As [`SharedWrite::update`].
     pub fn update_one<R>(&self, work: impl FnOnce(&mut WriteScope<'_>) -> Result<R>) -> Result<R> {
-        self.write_one(|state| work(&mut WriteScope(state)))
+        self.write_one(|state| work(&mut WriteScope::new(state, true)))
     }
 
     /// The value under the ordered bytes of a key.

@@ -20,7 +20,7 @@ use crate::{
     sync::Arc,
     txn::{
         change::{Change, Stamp},
-        core::{Core, Terms, Turn},
+        core::{Core, Terms, Turn, thread_token},
         entry::EntryKey,
         live::Seen,
         patience::Patience,
@@ -29,16 +29,33 @@ use crate::{
 };
 
 /// What can be done inside a write transaction.
-pub struct WriteScope<'a>(pub(crate) &'a mut WriteState<Writer>);
+pub struct WriteScope<'a> {
+    pub(crate) state: &'a mut WriteState<Writer>,
+    is_only: bool,
+}
 
-impl WriteScope<'_> {
+impl<'a> WriteScope<'a> {
+    pub(crate) fn new(state: &'a mut WriteState<Writer>, is_only: bool) -> Self {
+        Self { state, is_only }
+    }
+
+    /// What is to be stored: itself if this runs only once, or else a copy.
+    ///
+    /// # Errors
+    ///
+    /// `TransactionClosed` when it was taken before.
+    pub fn take<T: Clone>(&self, kept: &mut Option<T>) -> Result<T> {
+        let taken = if self.is_only { kept.take() } else { kept.clone() };
+        taken.ok_or(Error::TransactionClosed)
+    }
+
     /// Stores a value; answers whether the key is new. The form in which a key was first given stays.
     ///
     /// # Errors
     ///
     /// `MapFull` or `Io` when there is no room; `TooLarge` when the value can't be archived.
     pub fn put(&mut self, key: &EntryKey, draft: Draft) -> Result<bool> {
-        self.0.put(key, draft)
+        self.state.put(key, draft)
     }
 
     /// Changes a container, all that is asked or nothing; `seen` are the ordered bytes of the key that it was last seen
@@ -54,7 +71,7 @@ impl WriteScope<'_> {
         expected: Option<Stamp>,
         changes: &[Change],
     ) -> Result<bool> {
-        self.0.change(id, &seen.cloned(), expected, changes)
+        self.state.change(id, &seen.cloned(), expected, changes)
     }
 
     /// Deletes an entry by the ordered bytes of its key; answers whether it was there.
@@ -63,7 +80,7 @@ impl WriteScope<'_> {
     ///
     /// `MapFull` or `Io` when there is no room to write what is left.
     pub fn delete(&mut self, ordered: &[u8]) -> Result<bool> {
-        self.0.delete(ordered)
+        self.state.delete(ordered)
     }
 
     /// Deletes all entries.
@@ -72,7 +89,7 @@ impl WriteScope<'_> {
     ///
     /// `MapFull` or `Io` when there is no room to write what is left.
     pub fn clear(&mut self) -> Result<()> {
-        self.0.clear()
+        self.state.clear()
     }
 
     /// A copy of the value under the ordered bytes of a key.
@@ -81,8 +98,8 @@ impl WriteScope<'_> {
     ///
     /// `Corrupted` when the file is damaged.
     pub fn get(&self, ordered: &[u8]) -> Result<Option<Copied>> {
-        match self.0.entry(ordered)? {
-            Some(value) => Copied::new(self.0, &Frame::decode(value)?).map(Some),
+        match self.state.entry(ordered)? {
+            Some(value) => Copied::new(self.state, &Frame::decode(value)?).map(Some),
             None => Ok(None),
         }
     }
@@ -93,10 +110,10 @@ impl WriteScope<'_> {
     ///
     /// `MapFull` or `Io` when there is no room to write what is left.
     pub fn delete_unchanged(&mut self, ordered: &[u8], raw: &[u8]) -> Result<bool> {
-        if self.0.entry(ordered)? != Some(raw) {
+        if self.state.entry(ordered)? != Some(raw) {
             return Ok(false);
         }
-        self.0.delete(ordered)
+        self.state.delete(ordered)
     }
 }
 
@@ -143,7 +160,7 @@ impl std::fmt::Debug for WriteTransaction {
 impl WriteTransaction {
     pub(crate) fn begin(core: &Arc<Core>, terms: Terms, patience: &mut Patience<'_>) -> Result<Self> {
         let turn = core.take_turn(patience)?;
-        let writer = core.store.begin_write(WriteKind::Normal, terms.max_size)?;
+        let writer = core.generations.begin_write(WriteKind::Normal, terms.max_size)?;
         let state = WriteState::new(writer, Arc::clone(&core.memory)).map_err(|(error, _)| error)?;
         Ok(Self { state: Some(state), core: Arc::clone(core), terms, _turn: turn, thread: PhantomData })
     }
@@ -316,7 +333,9 @@ impl WriteTransaction {
     pub fn commit(mut self) -> Result<()> {
         let state = self.state.take().ok_or(Error::TransactionClosed)?;
         let durability = self.terms.durability;
-        self.core.end(state, Ok(()), |tables| tables.commit(durability), Writer::abort)
+        let ((), resized) = Core::end(state, Ok(()), |tables| tables.commit(durability), Writer::abort)?;
+        self.core.note_resized(thread_token(), resized);
+        Ok(())
     }
 
     /// Takes everything back.

@@ -1,14 +1,24 @@
-//! What a forked process does with its parent's transactions: nothing at all.
+//! What a forked process does with its parent's transactions, locks and environments: nothing at all.
 //!
 //! A child has its parent's memory, but LMDB's lock file and the locks on it are shared: ending an inherited read
-//! transaction would free the slot that pins the parent's version.
+//! transaction would free the slot that pins the parent's version. Locks of open file descriptions are shared too, and
+//! would outlive a parent that dies, so a child closes those descriptors before anything else.
 
-use std::sync::Once;
+use std::{
+    cell::RefCell,
+    fs::File,
+    os::fd::{AsRawFd, IntoRawFd, RawFd},
+    ptr,
+};
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, Mutex, MutexGuard, Once, Ordering};
 
 /// How many forks lie between this process and the one that loaded the library.
 static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// The descriptors that a child closes. Environments are opened and closed with this locked, and so is the process while
+/// it forks, so that a child finds none half open.
+static DESCRIPTORS: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
 
 /// A number that differs between a process and the children that it forks.
 #[inline]
@@ -16,22 +26,105 @@ pub(crate) fn generation() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
+/// Keeps this process from being forked, and environments from being opened and closed, for as long as the answer lives.
+pub(super) fn hold_off() -> MutexGuard<'static, Vec<RawFd>> {
+    watch();
+    DESCRIPTORS.lock()
+}
+
 /// Begins to count forks.
 #[expect(unsafe_code, reason = "the standard library has no hook for forks")]
-pub(super) fn watch() {
+fn watch() {
+    thread_local!(static HELD: RefCell<Option<MutexGuard<'static, Vec<RawFd>>>> = const { RefCell::new(None) });
+    extern "C" fn prepare() {
+        HELD.set(Some(DESCRIPTORS.lock()));
+    }
+    extern "C" fn go_on() {
+        HELD.take();
+    }
     extern "C" fn forked() {
         FORKS.fetch_add(1, Ordering::Relaxed);
+        HELD.with_borrow_mut(|held| {
+            for descriptor in held.iter_mut().flat_map(|descriptors| descriptors.drain(..)) {
+                // SAFETY: it is open, since `LockFile` removes it before it closes it, and nothing uses it in a child.
+                unsafe { libc::close(descriptor) };
+            }
+        });
+        go_on();
     }
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
-        // SAFETY: the handler only adds to an atomic number, which may be done at any time in a child.
-        let answer = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+        // SAFETY: the handlers lock and unlock, add to a number and close descriptors, all of which may be done there.
+        let answer = unsafe { libc::pthread_atfork(Some(prepare), Some(go_on), Some(forked)) };
         // It only fails without memory for one more entry.
         assert_eq!(answer, 0, "no memory to watch for forks");
     });
 }
 
+/// A file that is locked through this descriptor, and which children close.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    /// Empty only while it is dropped.
+    file: Option<File>,
+    generation: u64,
+}
+
+impl LockFile {
+    pub(super) fn new(file: File) -> Self {
+        let mut descriptors = hold_off();
+        descriptors.push(file.as_raw_fd());
+        Self { file: Some(file), generation: generation() }
+    }
+
+    /// The file, which is closed in a child of the process that opened it.
+    pub(super) fn file(&self) -> &File {
+        self.file.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        let Some(file) = self.file.take() else { return };
+        if self.generation != generation() {
+            // The number may be that of another file by now.
+            let _ = file.into_raw_fd();
+            return;
+        }
+        let mut descriptors = hold_off();
+        descriptors.retain(|descriptor| *descriptor != file.as_raw_fd());
+        drop(file);
+    }
+}
+
+/// Something that each process has its own of: a child begins with a new one, and leaves its parent's alone.
+pub(crate) struct PerProcess<T>(AtomicPtr<(u64, T)>);
+
+impl<T: Default> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    #[expect(unsafe_code, reason = "a lock might be held by a thread that a child does not have")]
+    pub(crate) fn get(&self) -> &T {
+        loop {
+            let known = self.0.load(Ordering::Acquire);
+            // SAFETY: it is null or was leaked below, and is never freed.
+            if let Some((generation, value)) = unsafe { known.as_ref() }
+                && *generation == self::generation()
+            {
+                return value;
+            }
+            let fresh = Box::into_raw(Box::new((generation(), T::default())));
+            if self.0.compare_exchange(known, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                // SAFETY: it was made above, and nobody else has seen it.
+                drop(unsafe { Box::from_raw(fresh) });
+            }
+        }
+    }
+}
+
 /// Something that only the process that made it may end.
+#[derive(Debug)]
 pub(super) struct Own<T> {
     /// Empty only while it is taken out or dropped.
     value: Option<T>,
@@ -41,6 +134,11 @@ pub(super) struct Own<T> {
 impl<T> Own<T> {
     pub(super) fn new(value: T) -> Self {
         Self { value: Some(value), generation: generation() }
+    }
+
+    /// Whether this process made it.
+    pub(super) fn is_own(&self) -> bool {
+        self.generation == generation()
     }
 
     /// The value; `None` in a child of the process that made it, where it stays as it is.

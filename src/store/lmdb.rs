@@ -6,23 +6,28 @@ use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
     ptr,
+    time::{Duration, Instant},
 };
 
 use heed::{Database, Env, EnvFlags, FlagSetMode, MdbError, RoTxn, WithoutTls, types::Bytes};
 
 use super::{
+    Waiting,
+    control::{Control, Gate},
     fault::translate,
     fork::{self, Own},
     map::{Mapping, MetaPages, RESERVATIONS},
+    open::{StoreOptions, opened},
     page::Meta,
-    reader_table::{Reader, ReaderTable},
+    reader_table::{Reader, ReaderTable, Slot},
     snapshot::Snapshot,
     table::Table,
     writer::Writer,
 };
 use crate::{
+    coord::generation::is_stable,
     error::{Error, Result},
-    sync::{Arc, AtomicBool, AtomicU64, Ordering, RwLock},
+    sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, RwLock},
 };
 
 /// How often to begin again after another process has changed something.
@@ -60,12 +65,60 @@ pub(crate) struct StoreStats {
 
 /// An LMDB environment with what must not be closed before it.
 pub(super) struct Environment {
-    // The order matters: closing our descriptor of the lock file drops the locks of LMDB's.
-    pub(super) env: Env<WithoutTls>,
-    pub(super) reader_table: ReaderTable,
-    pub(super) tables: Tables,
+    /// Empty only while it is dropped.
+    env: Option<Own<Env<WithoutTls>>>,
+    // Closing our descriptor of the lock file drops the locks of LMDB's, so it comes later.
+    reader_table: Option<Arc<ReaderTable>>,
+    tables: Option<Tables>,
     /// Whether LMDB was told to write nothing, because we may not.
     pub(super) readonly: bool,
+}
+
+impl Environment {
+    pub(super) fn new(env: Env<WithoutTls>, readonly: bool) -> Self {
+        Self { env: Some(Own::new(env)), reader_table: None, tables: None, readonly }
+    }
+
+    pub(super) fn complete(&mut self, tables: Tables, reader_table: Option<Arc<ReaderTable>>) {
+        self.tables = Some(tables);
+        self.reader_table = reader_table;
+    }
+
+    pub(super) fn env(&self) -> &Env<WithoutTls> {
+        self.env.as_ref().expect("it is there until it is dropped")
+    }
+
+    pub(super) fn table(&self, table: Table) -> Database<'static, Bytes, Bytes> {
+        self.tables.as_ref().expect("it is complete before a store has it")[table.place()]
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        let _whole = fork::hold_off();
+        // A child leaves it alone: closing it would drop the locks of one that the child has opened itself.
+        drop(self.env.take());
+    }
+}
+
+/// Says that a file is no longer open in this process, when all of it is closed.
+pub(super) struct Registration {
+    identity: (u64, u64),
+    generation: u64,
+}
+
+impl Registration {
+    pub(super) fn new(identity: (u64, u64)) -> Self {
+        Self { identity, generation: fork::generation() }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.generation == fork::generation() {
+            opened().gone(&self.identity);
+        }
+    }
 }
 
 /// The state of LMDB's own mapping.
@@ -77,11 +130,15 @@ struct LmdbMap {
 
 /// An open data file. Dropping the last handle to it closes the file.
 pub(crate) struct Store {
+    /// The slot of the oldest version that is let go of when the write transaction with this number has ended.
+    lingering: Mutex<Option<(Slot, u64)>>,
     environment: Environment,
+    control: Option<Arc<Control>>,
+    /// The number of swaps after which this was the current generation.
+    seen: AtomicU64,
     file: File,
     path: PathBuf,
-    identity: (u64, u64),
-    readonly: bool,
+    options: StoreOptions,
     /// The cap of the present or last write transaction, or zero.
     max_size: AtomicU64,
     page_size: usize,
@@ -97,8 +154,12 @@ pub(crate) struct Store {
     lmdb_map: RwLock<LmdbMap>,
     writing: AtomicBool,
     meta_sync: AtomicBool,
+    /// When a writer of this process last freed the slots of dead readers.
+    swept: Mutex<Instant>,
     /// Of the process that opened the store.
     generation: u64,
+    // Last, when all is closed.
+    registration: Registration,
 }
 
 impl Store {
@@ -106,30 +167,85 @@ impl Store {
         environment: Environment,
         file: File,
         path: PathBuf,
-        identity: (u64, u64),
-        readonly: bool,
-        max_size: Option<u64>,
+        options: &StoreOptions,
+        control: Option<Arc<Control>>,
+        registration: Registration,
     ) -> Result<Self> {
         static OPENED: AtomicU64 = AtomicU64::new(0);
-        fork::watch();
         let page_size = page_size();
         Ok(Self {
+            lingering: Mutex::default(),
             metas: MetaPages::new(&file, page_size)?,
             mapping: RwLock::new(Arc::new(Mapping::reserve(&file, 2 * page_size)?)),
-            lmdb_map: RwLock::new(LmdbMap { size: environment.env.info().map_size as u64, lost: false }),
+            lmdb_map: RwLock::new(LmdbMap { size: environment.env().info().map_size as u64, lost: false }),
             environment,
+            control,
+            seen: AtomicU64::new(0),
             file,
             path,
-            identity,
-            readonly,
-            max_size: AtomicU64::new(max_size.unwrap_or(0)),
+            max_size: AtomicU64::new(options.max_size.unwrap_or(0)),
+            options: options.clone(),
             page_size,
             id: OPENED.fetch_add(1, Ordering::Relaxed) as u32,
             known_size: AtomicU64::new(0),
             writing: AtomicBool::new(false),
             meta_sync: AtomicBool::new(true),
+            swept: Mutex::new(Instant::now()),
             generation: fork::generation(),
+            registration,
         })
+    }
+
+    pub(super) fn control(&self) -> Option<&Arc<Control>> {
+        self.control.as_ref()
+    }
+
+    pub(super) fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    /// Counts the swaps of the map's data file.
+    pub(super) fn sequence(&self) -> &AtomicU64 {
+        static NEVER: AtomicU64 = AtomicU64::new(0);
+        self.control.as_ref().map_or(&NEVER, |control| control.sequence())
+    }
+
+    /// How many swaps there had been when this was the current generation.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    pub(super) fn see(&self, sequence: u64) {
+        self.seen.store(sequence, Ordering::Release);
+    }
+
+    /// Notes that the path leads to this generation, while nobody can swap it.
+    pub(super) fn seen_under(&self, control: &Control, _: &Gate<'_>) {
+        self.see(control.sequence().load(Ordering::SeqCst));
+    }
+
+    /// Whether no other generation has come since.
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        let seen = self.seen();
+        is_stable(seen) && self.sequence().load(Ordering::SeqCst) == seen
+    }
+
+    /// Waits until no other process writes to the map.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; that of `waiting`.
+    pub(crate) fn lock_writer(&self, waiting: &mut Waiting<'_>) -> Result<()> {
+        self.control.as_ref().map_or(Ok(()), |control| control.lock_writer(waiting))
+    }
+
+    /// Gives the right to write back.
+    pub(crate) fn unlock_writer(&self) {
+        if let Some(control) = &self.control {
+            control.unlock_writer();
+        }
+        self.tidy();
     }
 
     /// Whether this process is a fork of the one that opened the store.
@@ -152,12 +268,37 @@ impl Store {
 
     /// The device and the inode of the data file.
     pub(crate) fn identity(&self) -> (u64, u64) {
-        self.identity
+        self.registration.identity
+    }
+
+    /// Whether a path leads to this file, or to another generation of it.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        if self.is_inherited() {
+            return false;
+        }
+        let there = std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
+        there == Some(self.identity()) || {
+            let beside = path.canonicalize().ok().and_then(|path| Control::identity_beside(&path));
+            beside.is_some() && beside == self.control_identity()
+        }
+    }
+
+    /// Whether these are the same file, or generations of it.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        !self.is_inherited()
+            && !other.is_inherited()
+            && (self.identity() == other.identity()
+                || self.control_identity().is_some_and(|own| Some(own) == other.control_identity()))
+    }
+
+    fn control_identity(&self) -> Option<(u64, u64)> {
+        self.control.as_ref().and_then(|control| control.identity())
     }
 
     /// Whether the file may only be read by this process.
     pub(crate) fn readonly(&self) -> bool {
-        self.readonly
+        self.environment.readonly
     }
 
     /// The cap of the present or last write transaction.
@@ -202,7 +343,7 @@ impl Store {
         if self.environment.readonly {
             return Ok(());
         }
-        self.environment.env.force_sync().map_err(|error| self.fault(error, "syncing"))
+        self.environment.env().force_sync().map_err(|error| self.fault(error, "syncing"))
     }
 
     /// How large the file and the table of its readers are.
@@ -212,13 +353,15 @@ impl Store {
     /// [`Error::Io`], [`Error::Corrupted`].
     pub(crate) fn stats(self: &Arc<Self>) -> Result<StoreStats> {
         let failed = |error| Error::io(format!("looking at {}", self.path.display()), error);
-        let readers = self.environment.reader_table.live(self.newest_txn_id()).map_err(failed)?;
+        self.tidy();
+        let table = self.environment.reader_table.as_ref();
+        let readers = table.map_or_else(Vec::new, |table| table.live(self.newest_txn_id()));
         Ok(StoreStats {
             file_size: self.file.metadata().map_err(failed)?.len(),
             page_size: self.page_size as u32,
             free_bytes: self.snapshot()?.free_bytes()?,
             readers,
-            max_readers: self.environment.env.max_readers(),
+            max_readers: self.environment.env().max_readers(),
         })
     }
 
@@ -251,7 +394,7 @@ impl Store {
         }
         let mode = if wanted { FlagSetMode::Disable } else { FlagSetMode::Enable };
         // SAFETY: no other thread is calling it, since the caller is the only writer.
-        unsafe { self.environment.env.set_flags(EnvFlags::NO_META_SYNC, mode) }
+        unsafe { self.environment.env().set_flags(EnvFlags::NO_META_SYNC, mode) }
             .map_err(|error| self.fault(error, "configuring"))
     }
 
@@ -270,37 +413,118 @@ impl Store {
     }
 
     /// Claims a slot in the table of readers.
-    #[expect(
-        unsafe_code,
-        reason = "a snapshot keeps both the transaction and the store that it borrows from"
-    )]
-    pub(super) fn begin_read(self: &Arc<Self>) -> Result<Own<RoTxn<'static, WithoutTls>>> {
+    pub(super) fn begin_read(self: &Arc<Self>) -> Result<Slot> {
         let mut is_swept = false;
         for _ in 0..ATTEMPTS {
-            let begun = self.with_lmdb_map(|env| {
-                let env: *const Env<WithoutTls> = ptr::from_ref(env);
-                // SAFETY: the environment lies in the heap block of this `Arc`, and every caller makes the transaction
-                // a field of a snapshot, in front of its own `Arc` of the store, or drops it before it returns.
-                let env: &'static Env<WithoutTls> = unsafe { &*env };
-                env.read_txn()
-            })?;
-            match begun {
-                Ok(slot) => return Ok(Own::new(slot)),
-                Err(heed::Error::Mdb(MdbError::ReadersFull)) if !is_swept => {
+            let mut refusal = None;
+            let claimed = Slot::claim(self.environment.reader_table.as_ref(), || {
+                self.with_lmdb_map(|env| self.read_txn(env))?.map_err(|error| {
+                    let fault = Error::Transaction("no slot was claimed");
+                    refusal = Some(error);
+                    fault
+                })
+            });
+            match (claimed, refusal) {
+                (_, Some(heed::Error::Mdb(MdbError::ReadersFull))) if !is_swept => {
                     is_swept = true;
-                    self.clear_stale_readers()?;
+                    self.tidy();
+                    self.sweep_readers()?;
                 }
-                Err(heed::Error::Mdb(MdbError::MapResized)) => self.follow_growth()?,
-                Err(error) => return Err(self.fault(error, "beginning to read")),
+                (_, Some(heed::Error::Mdb(MdbError::MapResized))) => self.follow_growth()?,
+                (_, Some(error)) => return Err(self.fault(error, "beginning to read")),
+                (claimed, None) => return claimed,
             }
         }
         Err(self.fault(MdbError::MapResized.into(), "beginning to read"))
     }
 
-    /// Frees the slots of readers whose processes have died.
-    pub(super) fn clear_stale_readers(&self) -> Result<usize> {
+    #[expect(
+        unsafe_code,
+        reason = "a snapshot keeps both the transaction and the store that it borrows from"
+    )]
+    fn read_txn(&self, env: &Env<WithoutTls>) -> Result<RoTxn<'static, WithoutTls>, heed::Error> {
+        let env: *const Env<WithoutTls> = ptr::from_ref(env);
+        // SAFETY: the environment lies in the heap block of the `Arc` of `self`, and every caller makes the transaction
+        // a field of a snapshot, in front of its own `Arc` of the store, or drops it before it returns, or leaves it in
+        // `lingering`, which is dropped before the environment.
+        let env: &'static Env<WithoutTls> = unsafe { &*env };
+        env.read_txn()
+    }
+
+    /// Claims a slot for an older version, as long as someone else has it pinned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SnapshotExpired`]; as [`Store::snapshot`].
+    pub(super) fn begin_read_of(self: &Arc<Self>, version: u64) -> Result<Slot> {
+        let mut slot = self.begin_read()?;
+        let is_pinned = if slot.txn_id() == version { Ok(true) } else { slot.follow(version) };
+        match is_pinned {
+            Ok(true) => Ok(slot),
+            refused => {
+                self.let_go(slot);
+                Err(refused.err().map_or(Error::SnapshotExpired, |error| {
+                    Error::io(format!("looking at the readers of {}", self.path.display()), error)
+                }))
+            }
+        }
+    }
+
+    /// Lets go of a version: at once, or when the write transaction that is under way has ended; the table of readers
+    /// says why. The slot of one that is as old or older does for this one too.
+    pub(super) fn let_go(&self, slot: Slot) {
+        slot.close();
+        let Some(turn) = self.control.as_ref().and_then(|control| control.turn()) else { return };
+        let mut lingering = self.lingering.lock();
+        let covered =
+            lingering.as_ref().is_some_and(|(other, then)| *then == turn && other.txn_id() <= slot.txn_id());
+        if !covered {
+            *lingering = Some((slot, turn));
+        }
+    }
+
+    /// Whether a version is pinned still that nobody needs.
+    pub(crate) fn lingers(&self) -> bool {
+        self.lingering.lock().is_some()
+    }
+
+    /// Lets go of what nobody relies on any more.
+    pub(crate) fn tidy(&self) {
+        let mut lingering = self.lingering.lock();
+        if let Some((_, then)) = &*lingering
+            && self.control.as_ref().and_then(|control| control.turn()) != Some(*then)
+        {
+            *lingering = None;
+        }
+    }
+
+    /// Frees the slots of readers whose processes have died, for a writer: nobody else may, as the table of readers says.
+    pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
         self.with_lmdb_map(Env::clear_stale_readers)?
             .map_err(|error| self.fault(error, "looking for dead readers of"))
+    }
+
+    /// As [`Store::clear_stale_readers`], now and then.
+    pub(super) fn clear_stale_readers_if_due(&self) -> Result<()> {
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let mut swept = self.swept.lock();
+        if swept.elapsed() < INTERVAL {
+            return Ok(());
+        }
+        *swept = Instant::now();
+        drop(swept);
+        self.clear_stale_readers().map(|_| ())
+    }
+
+    /// Frees the slots of dead readers, unless someone writes.
+    fn sweep_readers(&self) -> Result<()> {
+        let Some(control) = &self.control else { return self.clear_stale_readers().map(|_| ()) };
+        if control.try_lock_writer()? {
+            let swept = self.clear_stale_readers();
+            control.unlock_writer();
+            swept?;
+        }
+        Ok(())
     }
 
     /// Does something during which LMDB's mapping must stay.
@@ -315,7 +539,7 @@ impl Store {
                 ErrorKind::OutOfMemory.into(),
             ));
         }
-        Ok(act(&self.environment.env))
+        Ok(act(self.environment.env()))
     }
 
     /// How many bytes the newest version occupies.
@@ -373,7 +597,7 @@ impl Store {
 
     /// Replaces LMDB's mapping. The caller holds the lock alone, and this process has no write transaction.
     fn remap(&self, map: &mut LmdbMap, size: u64) -> Result<()> {
-        let env = &self.environment.env;
+        let env = self.environment.env();
         // SAFETY: heed and LMDB ask that this process has no transaction. No write transaction is begun, as
         // the callers see to with `writing`, and none can begin while the lock is held. Read transactions may
         // exist: they are only ours, we never read through them, and LMDB ends them without a look at the
@@ -428,7 +652,7 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
             .field("path", &self.path)
-            .field("readonly", &self.readonly)
+            .field("readonly", &self.readonly())
             .finish_non_exhaustive()
     }
 }

@@ -1,56 +1,118 @@
-//! The lock that keeps writers of different processes apart before they come to LMDB's own, which no one can stop
-//! waiting for.
+//! Locks on single bytes of a file, far behind the end of any, which the system takes back from a process that dies.
+//!
+//! They are locks of an open file description: they belong to a descriptor, not to the process, so that nothing that
+//! other code does with the file takes them away.
 
-use std::io;
-use std::os::fd::AsRawFd;
+use std::{fs::File, io, os::fd::AsRawFd};
 
-use super::lmdb::Store;
-use crate::error::{Error, Result};
+/// Behind the end of any file, so that no other lock is met.
+const BASE: i64 = 1 << 62;
 
-/// Far behind the end of any file, so that no other lock on it is met.
-const PLACE: i64 = 1 << 62;
+/// The bytes that mean something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Byte {
+    /// Shared by all processes that have the map open.
+    Alive,
+    /// Held while a map is opened or its file is swapped.
+    Gate,
+    /// Held by the one who writes.
+    Writer,
+    /// Held by a process that waits in this place of the queue of writers.
+    Waiter(usize),
+    /// A byte of the file itself, of which LMDB locks the first and those with the numbers of processes.
+    Plain(i64),
+}
 
-impl Store {
-    /// Takes the right to write if no other process has it; the system takes it back from a process that dies.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`].
-    pub(crate) fn try_lock_writer(&self) -> Result<bool> {
-        match self.set_writer_lock(libc::F_WRLCK) {
-            Ok(()) => Ok(true),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES | libc::EINTR)) => {
-                Ok(false)
-            }
-            Err(error) => Err(Error::io(format!("locking {}", self.path().display()), error)),
+impl Byte {
+    fn offset(self) -> i64 {
+        match self {
+            Self::Alive => BASE,
+            Self::Gate => BASE + 1,
+            Self::Writer => BASE + 3,
+            Self::Waiter(place) => BASE + 64 + place as i64,
+            Self::Plain(offset) => offset,
+        }
+    }
+}
+
+/// How a byte is to be locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Shared,
+    Exclusive,
+}
+
+/// Locks a byte, or changes its lock; `false` when others have it.
+///
+/// Where the system has no such locks everyone gets them: LMDB's own have to do there.
+pub(super) fn try_lock(file: &File, byte: Byte, kind: Kind) -> io::Result<bool> {
+    let kind = match kind {
+        Kind::Shared => libc::F_RDLCK,
+        Kind::Exclusive => libc::F_WRLCK,
+    };
+    match system::set(file, byte.offset(), kind) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES | libc::EINTR)) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a byte back.
+pub(super) fn unlock(file: &File, byte: Byte) {
+    // It can only fail for a descriptor that is not open.
+    let _ = system::set(file, byte.offset(), libc::F_UNLCK);
+}
+
+/// Whether a lock of someone else, of any kind, keeps this descriptor from locking a byte alone.
+pub(super) fn is_locked(file: &File, byte: Byte) -> io::Result<bool> {
+    system::is_locked(file, byte.offset())
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use super::{AsRawFd, File, io};
+
+    fn lock(offset: i64, kind: libc::c_int) -> libc::flock {
+        libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: offset,
+            l_len: 1,
+            l_pid: 0,
         }
     }
 
-    /// Gives the right to write back.
-    pub(crate) fn unlock_writer(&self) {
-        // It can only fail for a descriptor that is not open, and ours is.
-        let _ = self.set_writer_lock(libc::F_UNLCK);
-    }
-
-    /// An open file description lock, which belongs to our descriptor alone and not to the whole process.
-    #[cfg(target_os = "linux")]
     #[expect(unsafe_code, reason = "the standard library has no locks of ranges")]
-    fn set_writer_lock(&self, kind: libc::c_int) -> io::Result<()> {
-        let lock = libc::flock {
-            l_type: kind as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: PLACE,
-            l_len: 1,
-            l_pid: 0,
-        };
-        // SAFETY: the descriptor is open for as long as the store, and the lock is a whole `flock` that is only read.
-        let answer = unsafe { libc::fcntl(self.file().as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    pub(super) fn set(file: &File, offset: i64, kind: libc::c_int) -> io::Result<()> {
+        let lock = lock(offset, kind);
+        // SAFETY: the descriptor is open for as long as the file, and the lock is a whole `flock` that is only read.
+        let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
         if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Elsewhere LMDB's own lock has to do.
-    #[cfg(not(target_os = "linux"))]
-    fn set_writer_lock(&self, _kind: libc::c_int) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "the standard library has no locks of ranges")]
+    pub(super) fn is_locked(file: &File, offset: i64) -> io::Result<bool> {
+        let mut lock = lock(offset, libc::F_WRLCK);
+        // SAFETY: the descriptor is open for as long as the file, and the lock is a whole `flock` for the answer.
+        let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+        if answer == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(libc::c_int::from(lock.l_type) != libc::F_UNLCK)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use super::{File, io};
+
+    pub(super) fn set(_: &File, _: i64, _: libc::c_int) -> io::Result<()> {
         Ok(())
+    }
+
+    pub(super) fn is_locked(_: &File, _: i64) -> io::Result<bool> {
+        Ok(false)
     }
 }

@@ -5,13 +5,16 @@
 //! damaged file gives an error and LMDB's mapping can be resized under live snapshots.
 //!
 //! `table` is the seam that the layers above use. `page`, `tree` and `free` read the file's format, `map`
-//! holds it in memory, `snapshot` and `writer` are the two kinds of transactions on a `lmdb::Store`, which
-//! `open` opens after `examine` has found the file to be ours.
+//! holds it in memory, `snapshot` and `writer` are the two kinds of transactions on a `lmdb::Store`, one generation of
+//! the file, which `open` opens after `examine` has found it to be ours. `generations` finds the current one, which
+//! `control` tells, with who may write.
 
+mod control;
 mod examine;
 mod fault;
 mod fork;
 mod free;
+mod generations;
 mod lmdb;
 mod lock;
 mod map;
@@ -28,9 +31,18 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
+use crate::error::Result;
+
+/// Says for how long to wait before the next attempt, or why to give up.
+pub(crate) type Waiting<'a> = dyn FnMut() -> Result<Duration> + 'a;
+
 #[cfg(test)]
 pub(crate) use self::memory::MemoryTables;
 pub(crate) use self::{
+    fork::{PerProcess, generation as fork_generation},
+    generations::Generations,
     lmdb::{Store, WriteKind},
     open::StoreOptions,
     snapshot::{Snapshot, TreeCursor},

@@ -4,22 +4,31 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
     os::{fd::AsRawFd, unix::fs::MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use heed::{CommitOrAbort, Env, EnvFlags, EnvOpenOptions, WithoutTls, types::Bytes};
 
 use super::{
+    Waiting,
+    control::{Control, Gate, lock_of, remove},
     examine::{Contents, Expected, examine, is_young},
     fault::translate,
-    lmdb::{Environment, Store, Tables, WriteKind, page_size, usable},
+    fork::{self, PerProcess},
+    lmdb::{Environment, Registration, Store, Tables, WriteKind, page_size, usable},
     map::RESERVATIONS,
-    reader_table::{ReaderTable, lock_path},
+    reader_table::ReaderTable,
     table::Table,
 };
 use crate::{
+    coord::{
+        gate::Wait,
+        generation::recover,
+        registry::{Found, Registry},
+    },
     error::{Error, Result},
-    sync::Arc,
+    sync::{Arc, Ordering, Weak},
 };
 
 /// A smaller file has no room for the tables and a reserve.
@@ -29,6 +38,17 @@ const MAX_TABLES: u32 = 16;
 
 /// How often to open a path anew whose file is replaced at that moment.
 const ATTEMPTS: u32 = 8;
+
+/// The files that this process has open, by device and inode. It has no file open twice, since closing one of both
+/// would drop the locks of the other.
+pub(super) type Opened = Registry<(u64, u64), Weak<Store>>;
+
+static OPENED: PerProcess<Opened> = PerProcess::new();
+
+/// The files that this process has open.
+pub(super) fn opened() -> &'static Opened {
+    OPENED.get()
+}
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -60,26 +80,49 @@ impl Store {
         }
     }
 
-    /// Opens a data file, or makes one.
+    /// Opens a data file, or makes one; what this process has open already is shared.
     ///
     /// A file that turns out not to be usable is left as it is, with nothing new beside it.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if there is no such file or it may not be used, [`Error::Format`] if it is not a map of
-    /// a known format or lies on a network, [`Error::Corrupted`] if it is damaged, [`Error::InvalidOption`].
-    pub(crate) fn open(path: &Path, options: &StoreOptions) -> Result<Arc<Self>> {
+    /// a known format or lies on a network, [`Error::Corrupted`] if it is damaged, [`Error::InvalidOption`]; that of
+    /// `waiting`.
+    pub(crate) fn open(path: &Path, options: &StoreOptions, waiting: &mut Waiting<'_>) -> Result<Arc<Self>> {
         Self::check_max_size(options.max_size)?;
         for _ in 0..ATTEMPTS {
-            if let Some(store) = (Opening { path, options }).attempt()? {
-                return Ok(Arc::new(store));
+            if let Some(store) = (Opening { path, options }).attempt(None, waiting)? {
+                return Ok(store);
             }
         }
-        Err(Error::io(
-            format!("opening {}: the file is replaced again and again", path.display()),
-            ErrorKind::ResourceBusy.into(),
-        ))
+        Err(replaced(path))
     }
+
+    /// Opens the generation that the path leads to by now, which may be this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub(super) fn reopen(self: &Arc<Self>, waiting: &mut Waiting<'_>) -> Result<Arc<Self>> {
+        let options = StoreOptions { create: false, ..self.options().clone() };
+        let opening = Opening { path: self.path(), options: &options };
+        // What a parent has is of no use in a fork.
+        let known = Some(self).filter(|store| !store.is_inherited());
+        for _ in 0..ATTEMPTS {
+            if let Some(store) = opening.attempt(known, waiting)? {
+                return Ok(store);
+            }
+        }
+        Err(replaced(self.path()))
+    }
+}
+
+fn replaced(path: &Path) -> Error {
+    Error::io(
+        format!("opening {}: the file is replaced again and again", path.display()),
+        ErrorKind::ResourceBusy.into(),
+    )
 }
 
 struct Opening<'a> {
@@ -87,20 +130,11 @@ struct Opening<'a> {
     options: &'a StoreOptions,
 }
 
-/// An advisory lock on the data file, under which files are created. LMDB doesn't know of it.
-struct CreationLock<'a>(&'a File);
-
-impl<'a> CreationLock<'a> {
-    fn take(file: &'a File) -> io::Result<Self> {
-        file.lock().map(|()| Self(file))
-    }
-}
-
-impl Drop for CreationLock<'_> {
-    fn drop(&mut self) {
-        // The lock ends with the descriptor at the latest.
-        let _ = self.0.unlock();
-    }
+/// The data file, and whether it may be written.
+struct OpenFile {
+    file: File,
+    can_write: bool,
+    identity: (u64, u64),
 }
 
 impl Opening<'_> {
@@ -114,36 +148,147 @@ impl Opening<'_> {
     }
 
     /// Opens the file, unless its path leads to another one before LMDB has it.
-    fn attempt(&self) -> Result<Option<Store>> {
-        let (file, can_write) = self.data_file()?;
-        self.refuse_network(&file)?;
-        let mut contents = self.examine(&file);
-        let mut creation = None;
-        let young = is_young(&file, page_size()).map_err(|error| self.failed("looking at", error))?;
-        if young || matches!(contents, Ok(Contents::Blank)) {
-            // Whoever is making a map of the file right now is done when we have the lock.
-            creation = Some(CreationLock::take(&file).map_err(|error| self.failed("locking", error))?);
-            contents = self.examine(&file);
+    ///
+    /// `known` is a generation of the same map that this process has open.
+    fn attempt(&self, known: Option<&Arc<Store>>, waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
+        // A first look, so that nothing is made beside a file that is refused.
+        let missing = match self.existing_file()? {
+            Some(found) => {
+                if known.is_none()
+                    && let Some(store) = self.shared(&found, waiting)?
+                {
+                    return Ok(Some(store));
+                }
+                self.check(&found, false)?;
+                false
+            }
+            None => {
+                self.refuse_network(&self.directory()?)?;
+                true
+            }
+        };
+        let data_path = self.data_path()?;
+        let control = match known.and_then(|known| known.control()) {
+            Some(control) => Some(Arc::clone(control)),
+            None => Control::open(&data_path).map_err(|error| self.lock_refused(error))?.map(Arc::new),
+        };
+        let Some(control) = control else {
+            let found =
+                self.existing_file()?.ok_or_else(|| self.failed("opening", ErrorKind::NotFound.into()))?;
+            return self.register(found, None, waiting);
+        };
+        let gate = control.gate(waiting)?;
+        if !control.is_in_place() {
+            return Ok(None);
         }
-        let contents = contents?;
-        if contents == Contents::Blank && (self.options.readonly || !can_write) {
+        let attempted = self.attempt_alone(&control, &gate, &data_path, missing, waiting);
+        if attempted.is_err() && known.is_none() {
+            control.leave_no_trace(&gate);
+        }
+        attempted
+    }
+
+    /// Opens the file while nobody else does.
+    fn attempt_alone(
+        &self,
+        control: &Arc<Control>,
+        gate: &Gate<'_>,
+        data_path: &Path,
+        missing: bool,
+        waiting: &mut Waiting<'_>,
+    ) -> Result<Option<Arc<Store>>> {
+        let found = match self.existing_file()? {
+            Some(found) => found,
+            None if missing => self.new_file()?,
+            None => return Ok(None),
+        };
+        self.check(&found, true)?;
+        control.join(gate, || self.can_link(control, &found, data_path))?;
+        self.refuse_other_names(control, &found)?;
+        recover(control.sequence(), || control.settle())?;
+        self.register(found, Some((control, gate)), waiting)
+    }
+
+    /// The store of a file that this process has open.
+    fn shared(&self, found: &OpenFile, waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
+        let store = self.claim(found.identity, waiting)?;
+        if store.is_none() {
+            opened().gone(&found.identity);
+        }
+        Ok(store)
+    }
+
+    /// The store of a file that this process has open, or else the right and duty to open it.
+    fn claim(&self, identity: (u64, u64), waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
+        let mut refusal = None;
+        let wait = || match waiting() {
+            Ok(limit) => Wait::For(limit),
+            Err(error) => {
+                refusal = Some(error);
+                Wait::GiveUp
+            }
+        };
+        match opened().find(&identity, Weak::upgrade, wait) {
+            Some(Found::Shared(store)) => Ok(Some(store)),
+            Some(Found::Absent) => Ok(None),
+            None => Err(refusal.unwrap_or(Error::Interrupted)),
+        }
+    }
+
+    /// Opens a file that this process may have open.
+    fn register(
+        &self,
+        found: OpenFile,
+        control: Option<(&Arc<Control>, &Gate<'_>)>,
+        waiting: &mut Waiting<'_>,
+    ) -> Result<Option<Arc<Store>>> {
+        let identity = found.identity;
+        if let Some(store) = self.claim(identity, waiting)? {
+            if let Some((control, gate)) = control {
+                store.seen_under(control, gate);
+            }
+            return Ok(Some(store));
+        }
+        // From here on it is this registration's duty to say that nothing came of it.
+        let registration = Registration::new(identity);
+        let sequence = control.map_or(0, |(control, _)| control.sequence().load(Ordering::SeqCst));
+        let contents = self.check(&found, true)?;
+        let control = control.map(|(control, _)| Arc::clone(control));
+        let Some(environment) = self.environment(&found, contents, control.as_ref())? else {
+            return Ok(None);
+        };
+        let OpenFile { file, .. } = found;
+        let store = Arc::new(Store::new(
+            environment,
+            file,
+            self.path.to_path_buf(),
+            self.options,
+            control,
+            registration,
+        )?);
+        store.see(sequence);
+        opened().made(&identity, Arc::downgrade(&store));
+        Ok(Some(store))
+    }
+
+    /// Refuses what can't be used, and says what is there. Nobody else creates a file while the caller has the gate.
+    fn check(&self, found: &OpenFile, has_gate: bool) -> Result<Contents> {
+        self.refuse_network(&found.file)?;
+        let contents = self.examine(&found.file);
+        let young = is_young(&found.file, page_size()).map_err(|error| self.failed("looking at", error))?;
+        let can_make = found.can_write && !self.options.readonly;
+        let contents = match contents {
+            // Whoever is making a map of the file right now has the gate.
+            Err(_) if young && !has_gate && can_make => return Ok(Contents::Blank),
+            other => other?,
+        };
+        if contents == Contents::Blank && !can_make {
             return Err(Error::Format {
                 path: self.path.to_owned(),
                 reason: "it is empty; open it for writing once to make a map of it".into(),
             });
         }
-        if contents == Contents::Map {
-            creation = None;
-        }
-        let metadata = file.metadata().map_err(|error| self.failed("looking at", error))?;
-        let identity = (metadata.dev(), metadata.ino());
-        let Some(environment) = self.environment(can_write, contents, identity)? else {
-            return Ok(None);
-        };
-        drop(creation);
-        let Opening { path, options } = self;
-        let readonly = environment.readonly;
-        Store::new(environment, file, path.to_path_buf(), identity, readonly, options.max_size).map(Some)
+        Ok(contents)
     }
 
     fn examine(&self, file: &File) -> Result<Contents> {
@@ -152,8 +297,8 @@ impl Opening<'_> {
         examine(file, self.path, page_size(), &expected)
     }
 
-    /// Opens or makes the data file, and says whether it may be written.
-    fn data_file(&self) -> Result<(File, bool)> {
+    /// The data file, unless there is none and it may be made.
+    fn existing_file(&self) -> Result<Option<OpenFile>> {
         let creates = self.options.create && !self.options.readonly;
         match fs::metadata(self.path) {
             Ok(metadata) if metadata.is_dir() => {
@@ -166,11 +311,11 @@ impl Opening<'_> {
                 });
             }
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound && creates => return self.new_file(),
+            Err(error) if error.kind() == ErrorKind::NotFound && creates => return Ok(None),
             Err(error) => return Err(self.failed("opening", error)),
         }
         match OpenOptions::new().read(true).write(true).open(self.path) {
-            Ok(file) => Ok((file, true)),
+            Ok(file) => self.found(file, true).map(Some),
             Err(error)
                 if self.options.readonly
                     && matches!(
@@ -179,23 +324,91 @@ impl Opening<'_> {
                     ) =>
             {
                 let file = File::open(self.path).map_err(|error| self.failed("opening", error))?;
-                Ok((file, false))
+                self.found(file, false).map(Some)
             }
+            Err(error) if error.kind() == ErrorKind::NotFound && creates => Ok(None),
             Err(error) => Err(self.failed("opening", error)),
         }
     }
 
+    fn found(&self, file: File, can_write: bool) -> Result<OpenFile> {
+        let metadata = file.metadata().map_err(|error| self.failed("looking at", error))?;
+        Ok(OpenFile { file, can_write, identity: (metadata.dev(), metadata.ino()) })
+    }
+
     /// Makes an empty file. LMDB would make one that only its owner may read, whatever the umask.
-    fn new_file(&self) -> Result<(File, bool)> {
-        self.refuse_network(&self.directory()?)?;
+    fn new_file(&self) -> Result<OpenFile> {
         OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(self.path)
-            .map(|file| (file, true))
             .map_err(|error| self.failed("creating", error))
+            .and_then(|file| self.found(file, true))
+    }
+
+    /// The path with all symbolic links followed, for a file that may not be there yet.
+    fn data_path(&self) -> Result<PathBuf> {
+        match self.path.canonicalize() {
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.path.is_symlink() => {}
+            found => return found.map_err(|error| self.failed("finding", error)),
+        }
+        let name =
+            self.path.file_name().ok_or_else(|| self.failed("finding", ErrorKind::InvalidInput.into()))?;
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new(".")).canonicalize();
+        parent.map(|parent| parent.join(name)).map_err(|error| self.failed("finding", error))
+    }
+
+    fn lock_refused(&self, source: io::Error) -> Error {
+        if source.kind() == ErrorKind::PermissionDenied {
+            let lock = lock_of(self.path);
+            return self.failed(&format!("writing to {}, as readers also must, for", lock.display()), source);
+        }
+        self.failed("opening the lock file of", source)
+    }
+
+    /// Refuses to write to a file that others may have open under another name, with other lock files.
+    fn refuse_other_names(&self, control: &Control, found: &OpenFile) -> Result<()> {
+        let links = || {
+            found
+                .file
+                .metadata()
+                .map(|metadata| metadata.nlink())
+                .map_err(|error| self.failed("looking at", error))
+        };
+        if self.options.readonly || links()? < 2 {
+            return Ok(());
+        }
+        control.remove_aliases(found.identity.1).map_err(|error| self.failed("cleaning up beside", error))?;
+        match links()? {
+            0 | 1 => Ok(()),
+            names => Err(Error::Format {
+                path: self.path.to_owned(),
+                reason: format!(
+                    "the file has {names} names (hard links), which would each get locks of their own; keep one of them"
+                ),
+            }),
+        }
+    }
+
+    /// Whether the data file can have hard links for a moment, which those who open it need.
+    fn can_link(&self, control: &Control, found: &OpenFile, data_path: &Path) -> Result<bool> {
+        let alias = control.alias(found.identity.1, 0);
+        remove(&alias).map_err(|error| self.failed("cleaning up beside", error))?;
+        match fs::hard_link(data_path, &alias) {
+            Ok(()) => {
+                remove(&alias).map_err(|error| self.failed("cleaning up beside", error))?;
+                Ok(true)
+            }
+            // A file that is mounted by itself has another directory, and other lock files, for those outside.
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => Err(Error::Format {
+                path: self.path.to_owned(),
+                reason: "the file itself is mounted here; mount the directory that it is in".into(),
+            }),
+            Err(_) => Ok(false),
+        }
     }
 
     /// The directory in which the file is to be.
@@ -210,14 +423,15 @@ impl Opening<'_> {
     /// Gives the file to LMDB, unless the path leads to another one by now.
     fn environment(
         &self,
-        can_write: bool,
+        found: &OpenFile,
         contents: Contents,
-        identity: (u64, u64),
+        control: Option<&Arc<Control>>,
     ) -> Result<Option<Environment>> {
-        if can_write {
-            self.new_lock_file()?;
-        }
-        let env = self.open_env(can_write)?;
+        let (can_write, identity) = (found.can_write, found.identity);
+        let Some(env) = self.open_env(found, control)? else { return Ok(None) };
+        // Whatever fails from here on closes it again, and that must not happen while the process is forked.
+        let mut guarded = Environment::new(env, !can_write);
+        let env = guarded.env();
         let opened = env
             .try_clone_inner_file()
             .and_then(|file| Ok(file.metadata()?))
@@ -225,42 +439,79 @@ impl Opening<'_> {
         if (opened.dev(), opened.ino()) != identity {
             return Ok(None);
         }
-        env.clear_stale_readers().map_err(|error| self.fault(error, "looking for dead readers of"))?;
+        // Only a writer may free slots, and whoever writes now does it when there are none left.
+        if control.is_none_or(|control| matches!(control.try_lock_writer(), Ok(true))) {
+            let swept = env.clear_stale_readers();
+            control.inspect(|control| control.unlock_writer());
+            swept.map_err(|error| self.fault(error, "looking for dead readers of"))?;
+        }
         let tables = match contents {
             Contents::Blank => {
-                let tables = self.new_tables(&env)?;
+                let tables = self.new_tables(env)?;
                 self.directory()?
                     .sync_all()
                     .map_err(|error| self.failed("syncing the directory of", error))?;
                 tables
             }
-            Contents::Map => match self.existing_tables(&env)? {
+            Contents::Map => match self.existing_tables(env)? {
                 Some(tables) => tables,
                 // The version that has the tables is in the file and LMDB does not count it yet: another
                 // process creates the file and waits for the disk, or was killed there. A write transaction
                 // comes after it and finds them.
-                None if can_write => self.new_tables(&env)?,
+                None if can_write => self.new_tables(env)?,
                 None => return Err(Error::corrupted("its lock file belongs to an older version of it")),
             },
         };
+        let lock = control.map_or_else(|| lock_of(self.path), |control| control.lmdb_lock(identity.1));
         let reader_table =
-            ReaderTable::open(env.path()).map_err(|error| self.failed("opening the lock file of", error))?;
-        Ok(Some(Environment { env, reader_table, tables, readonly: !can_write }))
+            ReaderTable::open(&lock).map_err(|error| self.failed("opening the lock file of", error))?;
+        guarded.complete(tables, reader_table.map(Arc::new));
+        Ok(Some(guarded))
     }
 
-    /// Makes an empty lock file if there is none, for the same reason as the data file.
-    ///
-    /// An existing one is not even opened: closing it again would drop the locks that this process has on it.
-    fn new_lock_file(&self) -> Result<()> {
-        let failed = |error| self.failed("creating the lock file of", error);
-        let data_path = self.path.canonicalize().map_err(failed)?;
-        match OpenOptions::new().write(true).create_new(true).open(lock_path(&data_path)) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
-            _ => Ok(()),
+    /// Has LMDB open the file under a name of which its lock file gets its own; `None` when the file is gone.
+    fn open_env(&self, found: &OpenFile, control: Option<&Arc<Control>>) -> Result<Option<Env<WithoutTls>>> {
+        let Some(control) = control.filter(|control| control.is_linked()) else {
+            return self
+                .try_env(self.path, found.can_write)
+                .map_err(|error| self.not_opened(error))
+                .map(Some);
+        };
+        let data_path = self.data_path()?;
+        let lock = control.lmdb_lock(found.identity.1);
+        new_lock_file(&lock).map_err(|error| self.lock_refused(error))?;
+        for attempt in 0.. {
+            let alias = Alias::new(&data_path, &lock, control.alias(found.identity.1, attempt), attempt > 0);
+            let alias = match alias {
+                Ok(alias) => alias,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(self.not_linked(error)),
+            };
+            match self.try_env(&alias.path, found.can_write) {
+                // This process has it open under that name, inherited from the one that forked it.
+                Err(heed::Error::EnvAlreadyOpened) => {}
+                opened => return opened.map_err(|error| self.not_opened(error)).map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    fn not_linked(&self, source: io::Error) -> Error {
+        if source.kind() == ErrorKind::PermissionDenied {
+            return self
+                .failed("making a hard link, as whoever opens a map that others have open must, to", source);
+        }
+        self.failed("making a hard link to", source)
+    }
+
+    fn not_opened(&self, error: heed::Error) -> Error {
+        match error {
+            heed::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => self.lock_refused(error),
+            error => self.fault(error, "opening"),
         }
     }
 
-    fn open_env(&self, can_write: bool) -> Result<Env<WithoutTls>> {
+    fn try_env(&self, path: &Path, can_write: bool) -> Result<Env<WithoutTls>, heed::Error> {
         let mut env_options = EnvOpenOptions::new().read_txn_without_tls();
         env_options.max_readers(MAX_READERS).max_dbs(MAX_TABLES);
         let mut flags = EnvFlags::NO_SUB_DIR;
@@ -275,25 +526,18 @@ impl Opening<'_> {
         let mut refusal = heed::Error::Io(ErrorKind::OutOfMemory.into());
         for size in sizes {
             env_options.map_size(size - size % page_size);
+            let _whole = fork::hold_off();
             // SAFETY: LMDB trusts the file, which `examine` found to be ours, whole at its root and on a
             // local disk; the locks are LMDB's own. Nobody but this engine may write to the file, which its
             // users are told.
-            match unsafe { env_options.open(self.path) } {
-                Ok(env) => return Ok(env),
+            match unsafe { env_options.open(path) } {
                 Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory => {
                     refusal = heed::Error::Io(error);
                 }
-                Err(heed::Error::Io(error)) if error.kind() == ErrorKind::PermissionDenied => {
-                    let lock = lock_path(self.path);
-                    return Err(self.failed(
-                        &format!("writing to {}, as readers also must, for", lock.display()),
-                        error,
-                    ));
-                }
-                Err(error) => return Err(self.fault(error, "opening")),
+                opened => return opened,
             }
         }
-        Err(self.fault(refusal, "reserving address space for"))
+        Err(refusal)
     }
 
     /// Makes the tables and the header, all in the first commit, unless another process has.
@@ -386,4 +630,56 @@ fn file_system_magic(file: &File) -> io::Result<u32> {
 #[cfg(not(target_os = "linux"))]
 fn file_system_magic(_: &File) -> io::Result<u32> {
     Ok(0)
+}
+
+/// Names for the data file and its lock file under which LMDB opens them, and which are gone again afterwards.
+struct Alias {
+    path: PathBuf,
+    lock: Option<PathBuf>,
+}
+
+impl Alias {
+    /// The lock file gets another name too when the one that it has does not go with that of the data file.
+    fn new(data_path: &Path, lock: &Path, path: PathBuf, other_lock: bool) -> io::Result<Self> {
+        // Whoever made these has died, or they would still have the gate.
+        remove(&path)?;
+        fs::hard_link(data_path, &path)?;
+        let mut alias = Self { path, lock: None };
+        if other_lock {
+            let name = lock_of(&alias.path);
+            remove(&name)?;
+            fs::hard_link(lock, &name)?;
+            alias.lock = Some(name);
+        }
+        Ok(alias)
+    }
+}
+
+impl Drop for Alias {
+    fn drop(&mut self) {
+        // What stays is removed by the next one who opens the map.
+        let _ = remove(&self.path);
+        if let Some(lock) = &self.lock {
+            let _ = remove(lock);
+        }
+    }
+}
+
+/// Makes an empty lock file if there is none. LMDB would make one that only its owner may use, whatever the umask.
+///
+/// An existing one is not even opened: closing it again would drop the locks that this process has on it.
+fn new_lock_file(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Waits for so long at most, for what takes others no time unless they are stopped.
+pub(super) fn briefly() -> impl FnMut() -> Result<Duration> {
+    const LIMIT: Duration = Duration::from_secs(30);
+    let begun = std::time::Instant::now();
+    move || {
+        if begun.elapsed() < LIMIT { Ok(Duration::from_millis(20)) } else { Err(Error::LockTimeout(LIMIT)) }
+    }
 }

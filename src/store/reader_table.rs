@@ -1,58 +1,156 @@
-//! The table of readers in LMDB's lock file, read to count them.
+//! The table of readers in LMDB's lock file: who has pinned which version.
+//!
+//! A slot is a cache line, of which LMDB uses the first 24 bytes: the version (`u64`, all ones while there is none), the
+//! process (`i32`, 0 for a free slot) and a number of the thread. It leaves the others alone, and we note there:
+//!
+//! | at | what |
+//! |---|---|
+//! | 24 | `u64` a number that the slot never had before, while its version is pinned for sure; else 0 |
+//! | 32 | `u64` when it was pinned, in nanoseconds of the system's monotonic clock |
+//! | 40 | `u64` the system's number of the thread |
+//!
+//! So a process can pin a version that is not the newest, as long as someone else has it pinned: it lowers the version of
+//! its own slot, then finds another slot that has the same one for sure. LMDB's writer looks for the oldest version that is
+//! still needed by going through the slots. It may have passed the one before it was lowered, and come to the other after
+//! that was let go of; so a slot first loses its number, and is let go of when the write transaction that is under way at
+//! that moment, if any, has ended. For the same reason only a writer frees the slots of dead processes.
 
 use std::{
-    fs::File,
-    io,
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind},
     mem::size_of,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::Path,
+    time::Duration,
+};
+
+use heed::{RoTxn, WithoutTls};
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::{
+    fork::{self, LockFile, Own},
+    lock::{Byte, Kind, is_locked, try_lock},
+};
+use crate::{
+    error::{Error, Result},
+    sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, fence},
 };
 
 /// A version that is pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reader {
     /// The process that reads it.
     pub process: u32,
+    /// The system's number of the thread that began to.
+    pub thread: u64,
+    /// For how long it has been pinned, when that is known.
+    pub age: Option<Duration>,
     /// How many versions have been committed since.
     pub behind: u64,
 }
 
-/// LMDB's lock file, read through a descriptor of our own.
+const VERSION_AT: usize = 0;
+const PROCESS_AT: usize = 8;
+const NUMBER_AT: usize = 24;
+const SINCE_AT: usize = 32;
+const THREAD_AT: usize = 40;
+
+/// LMDB's lock file, through a descriptor and a mapping of our own.
 ///
 /// Closing any descriptor of the file drops all locks that this process has on it, so this has to live until
 /// LMDB has closed the environment.
 #[derive(Debug)]
-pub(super) struct ReaderTable(Option<File>);
+pub(super) struct ReaderTable {
+    file: LockFile,
+    table: MmapRaw,
+    /// What the table was mapped with, which is not what locks: a mapping keeps the locks of its file, also in a fork.
+    _mapped: Own<File>,
+    slots: u32,
+    process: u32,
+    /// Held while a slot is claimed, so that it is the only one of this process that has no number.
+    claiming: Mutex<()>,
+}
 
 impl ReaderTable {
     const CACHE_LINE: usize = 64;
 
-    /// Opens the lock file of a data file, if there is one, as there is none on a read-only file system.
-    pub(super) fn open(data_path: &Path) -> io::Result<Self> {
-        match File::open(lock_path(data_path)) {
-            Ok(file) => Ok(Self(Some(file))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
-            Err(error) => Err(error),
+    /// Opens the lock file, if there is one, as there is none on a read-only file system.
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => LockFile::new(file),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ReadOnlyFilesystem) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        // Whoever would make the file anew, because LMDB's own lock was lost, is kept from it.
+        if !try_lock(file.file(), Byte::Plain(0), Kind::Shared)? {
+            return Err(ErrorKind::ResourceBusy.into());
         }
+        let mapped = Own::new(OpenOptions::new().read(true).write(true).open(path)?);
+        let len = mapped.metadata()?.len() as usize;
+        let slots = len.saturating_sub(Self::slots_offset()) / Self::CACHE_LINE;
+        let table = MmapOptions::new().len(len).map_raw(&*mapped)?;
+        Ok(Some(Self {
+            file,
+            table,
+            _mapped: mapped,
+            slots: slots as u32,
+            process: std::process::id(),
+            claiming: Mutex::new(()),
+        }))
     }
 
     /// The readers of all processes, when the newest version has this number.
-    ///
-    /// A slot is a cache line that begins with the version (`u64`, all ones while there is none) and the process
-    /// (`i32`, 0 for a free slot).
-    pub(super) fn live(&self, newest: u64) -> io::Result<Vec<Reader>> {
-        let Some(file) = &self.0 else {
-            return Ok(Vec::new());
-        };
-        let mut table = vec![0; file.metadata()?.len() as usize];
-        file.read_exact_at(&mut table, 0)?;
-        let slots = table.get(Self::slots_offset()..).unwrap_or_default();
-        let reader = |slot: &[u8]| {
-            let version = u64::from_ne_bytes(slot.get(..8)?.try_into().ok()?);
-            let process = u32::from_ne_bytes(slot.get(8..12)?.try_into().ok()?);
-            (process != 0).then_some(Reader { process, behind: newest.saturating_sub(version) })
-        };
-        Ok(slots.chunks_exact(Self::CACHE_LINE).filter_map(reader).collect())
+    pub(super) fn live(&self, newest: u64) -> Vec<Reader> {
+        let now = monotonic();
+        let readers = (0..self.slots).filter_map(|index| {
+            let (process, version) = (self.process(index), self.version(index));
+            let number = self.number(index).load(Ordering::Acquire);
+            let since = self.word(index, SINCE_AT).load(Ordering::Relaxed);
+            (process != 0 && version != u64::MAX).then(|| Reader {
+                process,
+                thread: if number == 0 { 0 } else { self.word(index, THREAD_AT).load(Ordering::Relaxed) },
+                age: (number != 0).then(|| Duration::from_nanos(now.saturating_sub(since))),
+                behind: newest.saturating_sub(version),
+            })
+        });
+        readers.collect()
+    }
+
+    /// Pins an older version with a slot, if someone else has pinned it for sure; else the slot is as it was.
+    fn follow(&self, own: u32, version: u64) -> io::Result<bool> {
+        let (number, slot) = (self.number(own), self.word(own, VERSION_AT));
+        // Nobody may rely on it before it is sure.
+        let own_number = number.swap(0, Ordering::SeqCst);
+        let before = slot.swap(version, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let is_pinned = self.is_pinned(version);
+        if !matches!(is_pinned, Ok(true)) {
+            slot.store(before, Ordering::SeqCst);
+        }
+        number.store(own_number, Ordering::SeqCst);
+        is_pinned
+    }
+
+    /// Whether some slot has a version pinned for sure.
+    fn is_pinned(&self, version: u64) -> io::Result<bool> {
+        for index in 0..self.slots {
+            let number = self.number(index).load(Ordering::SeqCst);
+            if number != 0
+                && self.version(index) == version
+                && self.is_alive(self.process(index))?
+                && self.number(index).load(Ordering::SeqCst) == number
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a process lives that has the environment open: LMDB locks the byte with its number.
+    fn is_alive(&self, process: u32) -> io::Result<bool> {
+        Ok(process == self.process || is_locked(self.file.file(), Byte::Plain(i64::from(process)))?)
     }
 
     /// Two mutexes of the system precede the slots: the first behind 24 bytes, both filled up to cache lines.
@@ -60,11 +158,144 @@ impl ReaderTable {
         let mutex = size_of::<libc::pthread_mutex_t>();
         (24 + mutex).next_multiple_of(Self::CACHE_LINE) + mutex.next_multiple_of(Self::CACHE_LINE)
     }
+
+    fn address(&self, index: u32, at: usize) -> *mut u8 {
+        debug_assert!(index < self.slots);
+        let offset = Self::slots_offset() + index as usize * Self::CACHE_LINE + at;
+        self.table.as_mut_ptr().wrapping_add(offset)
+    }
+
+    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    fn word(&self, index: u32, at: usize) -> &AtomicU64 {
+        // SAFETY: slots are cache lines of a mapping that `self` keeps, and all that use its words do so in one step.
+        unsafe { AtomicU64::from_ptr(self.address(index, at).cast()) }
+    }
+
+    fn number(&self, index: u32) -> &AtomicU64 {
+        self.word(index, NUMBER_AT)
+    }
+
+    fn version(&self, index: u32) -> u64 {
+        self.word(index, VERSION_AT).load(Ordering::SeqCst)
+    }
+
+    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    fn process(&self, index: u32) -> u32 {
+        // SAFETY: as for `word`.
+        unsafe { AtomicU32::from_ptr(self.address(index, PROCESS_AT).cast()) }.load(Ordering::SeqCst)
+    }
 }
 
-/// Where LMDB puts the lock file of a data file.
-pub(super) fn lock_path(data_path: &Path) -> PathBuf {
-    let mut path = data_path.as_os_str().to_owned();
-    path.push("-lock");
-    path.into()
+/// A read transaction of LMDB, which pins a version by its slot. Dropping it lets go of the version.
+pub(super) struct Slot {
+    txn: Own<RoTxn<'static, WithoutTls>>,
+    version: u64,
+    /// Where it stands, unless the file system has no lock file.
+    place: Option<(Arc<ReaderTable>, u32)>,
+}
+
+impl Slot {
+    /// Begins a read transaction and notes who has it.
+    pub(super) fn claim(
+        table: Option<&Arc<ReaderTable>>,
+        begin: impl FnOnce() -> Result<RoTxn<'static, WithoutTls>>,
+    ) -> Result<Self> {
+        let Some(table) = table else {
+            let txn = Own::new(begin()?);
+            return Ok(Self { version: txn.id() as u64, txn, place: None });
+        };
+        let claiming = table.claiming.lock();
+        let txn = Own::new(begin()?);
+        let own = (0..table.slots).find(|&index| {
+            table.number(index).load(Ordering::Relaxed) == 0
+                && table.process(index) == table.process
+                && table.version(index) != u64::MAX
+        });
+        let Some(index) = own else {
+            return Err(Error::corrupted("a reader has no slot in the lock file; close the map everywhere"));
+        };
+        let number = next_number()?;
+        table.word(index, SINCE_AT).store(monotonic(), Ordering::Relaxed);
+        table.word(index, THREAD_AT).store(thread(), Ordering::Relaxed);
+        table.number(index).store(number, Ordering::Release);
+        drop(claiming);
+        Ok(Self { version: txn.id() as u64, txn, place: Some((Arc::clone(table), index)) })
+    }
+
+    /// The version that it pins.
+    pub(super) fn txn_id(&self) -> u64 {
+        self.version
+    }
+
+    /// Pins an older version instead, if someone else has pinned it; `false` when nobody has.
+    pub(super) fn follow(&mut self, version: u64) -> io::Result<bool> {
+        let Some((table, index)) = &self.place else { return Ok(false) };
+        let is_pinned = table.follow(*index, version)?;
+        if is_pinned {
+            self.version = version;
+        }
+        Ok(is_pinned)
+    }
+
+    /// Lets nobody rely on it any more; it has to be dropped when no write transaction is left that is under way now.
+    pub(super) fn close(&self) {
+        if let Some((table, index)) = &self.place
+            && self.txn.is_own()
+        {
+            table.number(*index).store(0, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A number that no slot has or had.
+fn next_number() -> Result<u64> {
+    static NUMBERS: fork::PerProcess<Numbers> = fork::PerProcess::new();
+    let numbers = NUMBERS.get();
+    let mut first = numbers.first.lock();
+    if first.is_none() {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::io("drawing a random number", io::Error::other(error)))?;
+        *first = Some(u64::from_ne_bytes(random));
+    }
+    let number = first.unwrap_or_default().wrapping_add(numbers.drawn.fetch_add(1, Ordering::Relaxed));
+    Ok(number.max(1))
+}
+
+#[derive(Default)]
+struct Numbers {
+    first: Mutex<Option<u64>>,
+    drawn: AtomicU64,
+}
+
+/// Nanoseconds of a clock that all processes of the machine share.
+fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    #[expect(unsafe_code, reason = "the standard library's clock tells no number")]
+    // SAFETY: the time is written into a whole `timespec`.
+    let answer = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    if answer != 0 {
+        return 0;
+    }
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// The system's number of this thread.
+fn thread() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        #[expect(unsafe_code, reason = "the standard library has other numbers")]
+        // SAFETY: the call only answers a number.
+        let number = unsafe { libc::gettid() };
+        u64::from(number.cast_unsigned())
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
 }

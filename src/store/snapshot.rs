@@ -2,20 +2,19 @@
 
 use std::{fmt, ops::Bound};
 
-use heed::{RoTxn, WithoutTls};
-
 use super::{
-    fork::Own,
-    free,
+    fork, free,
     lmdb::Store,
     map::Mapping,
-    page::{Meta, NO_PAGE, Tree},
+    open::briefly,
+    page::{META_BYTES, Meta, NO_PAGE, Tree},
+    reader_table::Slot,
     table::{Direction, Entry, ReadTables, Table},
     tree::{Pages, Walk},
 };
 use crate::{
     error::{Error, Result},
-    sync::{Arc, Mutex},
+    sync::{Arc, AtomicU64, Mutex, Ordering},
 };
 
 /// How often to begin again when writers overtake us: each time takes two commits between two of our steps.
@@ -26,15 +25,35 @@ const ATTEMPTS: u32 = 256;
 /// LMDB's read transaction pins the version and does nothing else; the reads walk the pages themselves.
 pub(crate) struct Snapshot {
     meta: Meta,
+    meta_page: [u8; META_BYTES],
     trees: [Tree; Table::COUNT],
     /// How many pages this version may reach and the file has.
     page_count: u64,
-    /// Held for its reader slot and never locked: the lock is what lets threads share a transaction that is
-    /// only `Send`.
-    _slot: Mutex<Own<RoTxn<'static, WithoutTls>>>,
+    /// Which of a process and its forks has the version pinned by `pin`.
+    home: AtomicU64,
+    pin: Mutex<Pin>,
     mapping: Arc<Mapping>,
+    store: Arc<Store>,
+}
+
+/// What keeps the version.
+struct Pin {
+    /// Empty only while it is dropped.
+    slot: Option<Slot>,
     // Last, so that the slot is given back before the environment can close.
     store: Arc<Store>,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            if self.store.is_inherited() {
+                drop(slot);
+            } else {
+                self.store.let_go(slot);
+            }
+        }
+    }
 }
 
 /// Where a snapshot holds some bytes, to find them again in the same version without a look-up.
@@ -88,7 +107,7 @@ impl Snapshot {
     pub(super) fn begin(store: &Arc<Store>) -> Result<Self> {
         let mut slot = store.begin_read()?;
         for _ in 0..ATTEMPTS {
-            let txn_id = slot.id() as u64;
+            let txn_id = slot.txn_id();
             let copy = store.metas().copy(txn_id);
             // The copy is whole if version N + 2, which goes to the same page, has not been begun, which in
             // turn waits for N + 1 to be published. If the other page is older than N, nobody has come as far
@@ -96,31 +115,46 @@ impl Snapshot {
             // transaction that begins now tells.
             if store.metas().txn_id(txn_id + 1) >= txn_id {
                 let later = store.begin_read()?;
-                if later.id() as u64 != txn_id {
-                    slot = later;
+                if later.txn_id() != txn_id {
+                    store.let_go(std::mem::replace(&mut slot, later));
                     continue;
                 }
+                store.let_go(later);
             }
             let meta = Meta::parse(&copy)?;
             if meta.txn_id == txn_id {
-                return Self::of(store, meta, slot);
+                return Self::of(store, copy, slot);
             }
             // LMDB's lock file is behind the data file; the next writer mends that.
-            slot = store.begin_read()?;
+            store.let_go(std::mem::replace(&mut slot, store.begin_read()?));
         }
-        Err(Error::corrupted(format!("no meta page belongs to version {}", slot.id())))
+        Err(Error::corrupted(format!("no meta page belongs to version {}", slot.txn_id())))
     }
 
-    fn of(store: &Arc<Store>, meta: Meta, slot: Own<RoTxn<'static, WithoutTls>>) -> Result<Self> {
+    /// Pins the version of a meta page, as long as someone else has it pinned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SnapshotExpired`] when nobody has; [`Error::Io`], [`Error::Corrupted`].
+    pub(super) fn follow(store: &Arc<Store>, meta_page: [u8; META_BYTES]) -> Result<Self> {
+        let slot = store.begin_read_of(Meta::parse(&meta_page)?.txn_id)?;
+        Self::of(store, meta_page, slot)
+    }
+
+    fn of(store: &Arc<Store>, meta_page: [u8; META_BYTES], slot: Slot) -> Result<Self> {
+        let pin = Mutex::new(Pin { slot: Some(slot), store: Arc::clone(store) });
+        let meta = Meta::parse(&meta_page)?;
         if meta.page_size as usize != store.page_size() || !meta.has_plain_trees() {
             return Err(Error::corrupted(format!("the meta page of version {} makes no sense", meta.txn_id)));
         }
         let (mapping, page_count) = store.mapping_for(&meta)?;
         let mut snapshot = Self {
             meta,
+            meta_page,
             trees: [Tree::EMPTY; Table::COUNT],
             page_count,
-            _slot: Mutex::new(slot),
+            home: AtomicU64::new(fork::generation()),
+            pin,
             mapping,
             store: Arc::clone(store),
         };
@@ -128,17 +162,57 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// The pages of this version, unless it is pinned by a parent of this process, which may let go of it at any time.
+    /// Pins the version in a fork of the process that had it pinned, which has its mapping, and which may let go of it.
+    #[cold]
+    fn adopt(&self) -> Result<()> {
+        let mut pin = self.pin.lock();
+        if self.home.load(Ordering::Acquire) == fork::generation() {
+            return Ok(());
+        }
+        let store = self.store.reopen(&mut briefly())?;
+        if store.identity() != self.store.identity() {
+            return Err(Error::SnapshotExpired);
+        }
+        let slot = store.begin_read_of(self.txn_id())?;
+        *pin = Pin { slot: Some(slot), store };
+        self.home.store(fork::generation(), Ordering::Release);
+        Ok(())
+    }
+
+    /// The store that it is a version of.
+    #[cfg(test)]
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The page that describes the version, and the file that it is a version of.
+    pub(crate) fn origin(&self) -> ([u8; META_BYTES], (u64, u64)) {
+        (self.meta_page, self.store.identity())
+    }
+
+    /// Whether nothing was committed since, as far as is known.
+    #[inline]
+    pub(crate) fn is_newest(&self) -> bool {
+        self.store.newest_txn_id() == self.txn_id() && self.store.is_current()
+    }
+
+    /// Whether it is this snapshot's version that a place is one of.
+    #[inline]
+    pub(crate) fn has(&self, location: Location) -> bool {
+        location.version == self.txn_id() && location.store == self.store.id()
+    }
+
+    /// The pages of this version.
     #[inline]
     fn pages(&self) -> Result<Pages<'_>> {
-        if self.store.is_inherited() {
-            return Err(Store::inherited());
+        if self.home.load(Ordering::Acquire) != fork::generation() {
+            self.adopt()?;
         }
         let (base, page_size) = (self.mapping.base(), self.meta.page_size as usize);
         // SAFETY: `Store::mapping_for` counted only pages that lie within both the file and the mapping,
         // which is kept by `self`. LMDB writes only to pages that no pinned version reaches, and `self` keeps
-        // this one pinned. That nobody else changes or shortens the file is what the whole engine has to ask
-        // of its users.
+        // this one pinned, in this process too. That nobody else changes or shortens the file is what the whole engine
+        // has to ask of its users.
         Ok(unsafe { Pages::new(base, self.page_count, page_size) })
     }
 
@@ -190,7 +264,7 @@ impl Snapshot {
     /// [`Error::Transaction`] if the place is one of another version.
     #[inline]
     pub(crate) fn at(&self, location: Location) -> Result<&[u8]> {
-        if location.version != self.txn_id() || location.store != self.store.id() {
+        if !self.has(location) {
             return Err(Error::Transaction(
                 "a place in the file only means something in the version that it was found in",
             ));

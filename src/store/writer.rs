@@ -119,7 +119,7 @@ impl Writer {
     }
 
     fn table(&self, table: Table) -> Database<'static, Bytes, Bytes> {
-        self.store().environment().tables[table.place()]
+        self.store().environment().table(table)
     }
 
     #[cold]

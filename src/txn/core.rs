@@ -1,10 +1,13 @@
 //! What all handles, transactions and threads of one process share of an open map.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
-    memory::Memory, patience::Patience, read::Pinned, shared_write::SharedWrite, thread::WriterThread,
-    write::WriteState,
+    commit::Jobs, memory::Memory, patience::Patience, read::Pinned, shared_write::SharedWrite,
+    thread::WriterThread, write::WriteState,
 };
 use crate::{
     coord::{
@@ -13,7 +16,7 @@ use crate::{
     },
     error::{Error, Result},
     options::Durability,
-    store::{Store, WriteKind, Writer},
+    store::{Generations, Store, Writer},
     sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering, Weak},
 };
 
@@ -24,9 +27,12 @@ const IDLE: Duration = Duration::from_millis(100);
 ///
 /// Lock order: the gate, then `active`, then `current`; no lock is held while waiting for another process.
 pub(crate) struct Core {
-    pub(crate) store: Arc<Store>,
+    pub(crate) generations: Arc<Generations>,
+    /// The path that it was opened with.
+    path: PathBuf,
     pub(crate) memory: Arc<Memory>,
-    gate: Gate,
+    pub(super) gate: Gate,
+    pub(super) jobs: Jobs,
     /// The newest version that plain reads asked for.
     current: Mutex<Option<Arc<Pinned>>>,
     idle: Arc<Idle>,
@@ -42,16 +48,18 @@ pub(crate) struct Core {
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core").field("path", &self.store.path()).finish_non_exhaustive()
+        f.debug_struct("Core").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
 impl Core {
-    pub(crate) fn new(store: Arc<Store>) -> Self {
+    pub(crate) fn new(generations: Generations) -> Self {
         Self {
-            store,
+            path: generations.current().path().to_owned(),
+            generations: Arc::new(generations),
             memory: Arc::default(),
             gate: Gate::default(),
+            jobs: Jobs::default(),
             current: Mutex::default(),
             idle: Arc::default(),
             releaser: OnceLock::new(),
@@ -62,15 +70,25 @@ impl Core {
         }
     }
 
+    /// Whether this process is a fork of the one that opened the map.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generations.is_inherited()
+    }
+
+    /// The path that the map was opened with.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The newest committed version, shared by all plain reads until another is committed.
     #[inline]
     pub(crate) fn current(self: &Arc<Self>) -> Result<Arc<Pinned>> {
-        if self.store.is_inherited() {
+        if self.is_inherited() {
             return Err(Store::inherited());
         }
-        let newest = self.store.newest_txn_id();
         if let Some(pinned) = &*self.current.lock()
-            && pinned.snapshot().txn_id() == newest
+            && pinned.snapshot().is_newest()
         {
             self.idle.touch();
             return Ok(Arc::clone(pinned));
@@ -90,18 +108,29 @@ impl Core {
 
     /// The newest committed version, pinned anew.
     pub(crate) fn pin(&self) -> Result<Pinned> {
-        let pinned = Pinned::begin(&self.store)?;
+        let pinned = Pinned::new(self.generations.snapshot()?)?;
+        self.memory.learn(pinned.snapshot(), pinned.header())?;
+        Ok(pinned)
+    }
+
+    /// The version that another process has named, pinned here too.
+    pub(crate) fn follow(&self, handed: &[u8]) -> Result<Pinned> {
+        if self.is_inherited() {
+            return Err(Store::inherited());
+        }
+        let pinned = Pinned::follow(&self.generations, handed)?;
         self.memory.learn(pinned.snapshot(), pinned.header())?;
         Ok(pinned)
     }
 
     /// Lets go of the version that plain reads share.
     pub(crate) fn release_current(&self) {
-        if self.store.is_inherited() {
+        if self.is_inherited() {
             return;
         }
         let old = self.current.lock().take();
         drop(old);
+        self.generations.current().tidy();
     }
 
     fn start_releaser(self: &Arc<Self>) {
@@ -111,6 +140,9 @@ impl Core {
             while idle.next(IDLE) == Step::Release {
                 if let Some(core) = core.upgrade() {
                     core.release_current();
+                    if core.generations.current().lingers() {
+                        core.idle.hold();
+                    }
                 }
             }
         };
@@ -118,48 +150,28 @@ impl Core {
         let _ = std::thread::Builder::new().name("oocmap-release".into()).spawn(release);
     }
 
-    /// Does something in a write transaction of its own, begun and ended by this thread.
-    pub(crate) fn write_once<R>(
-        self: &Arc<Self>,
-        kind: WriteKind,
-        terms: Terms,
-        patience: &mut Patience<'_>,
-        work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
-    ) -> Result<R> {
-        let turn = self.take_turn(patience)?;
-        let writer = self.store.begin_write(kind, terms.max_size)?;
-        let mut state = WriteState::new(writer, Arc::clone(&self.memory)).map_err(|(error, _)| error)?;
-        let worked = work(&mut state);
-        let result = self.end(state, worked, |tables| tables.commit(terms.durability), Writer::abort);
-        drop(turn);
-        result
-    }
-
-    /// Commits when the work went well, or else aborts.
+    /// Commits when the work went well, or else aborts; answers how often entries and elements were inserted and deleted.
     pub(crate) fn end<R>(
-        &self,
         mut state: WriteState<Writer>,
         worked: Result<R>,
         commit: impl FnOnce(Writer) -> Result<()>,
         abort: impl FnOnce(Writer),
-    ) -> Result<R> {
+    ) -> Result<(R, (u64, u64))> {
         let prepared = worked.and_then(|result| Ok((result, state.prepare()?)));
-        let resized = state.resized();
-        let objects_resized = state.objects_resized();
         match prepared {
             Ok((result, true)) => {
+                let resized = (state.resized(), state.objects_resized());
                 let (tables, learnt) = state.finish();
                 if let Err(error) = commit(tables) {
                     learnt.forget();
                     return Err(error);
                 }
                 learnt.remember();
-                self.note_resized(resized, objects_resized);
-                Ok(result)
+                Ok((result, resized))
             }
             Ok((result, false)) => {
-                abort(state.finish().0);
-                Ok(result)
+                abort(state.take_back());
+                Ok((result, (0, 0)))
             }
             Err(error) => {
                 abort(state.take_back());
@@ -168,26 +180,39 @@ impl Core {
         }
     }
 
-    /// Waits until no other thread and no other process writes.
-    pub(crate) fn take_turn(self: &Arc<Self>, patience: &mut Patience<'_>) -> Result<Turn> {
-        if self.store.is_inherited() {
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.is_inherited() {
             return Err(Store::inherited());
         }
-        if self.store.readonly() {
+        if self.generations.current().readonly() {
             return Err(Error::ReadOnly("the data file"));
         }
+        Ok(())
+    }
+
+    /// What a thread is told that would wait for itself.
+    pub(super) fn already_inside() -> Error {
+        Error::Transaction(
+            "this thread has a write transaction open on the map already, or waits for one; use that one, or end it first",
+        )
+    }
+
+    /// Waits until no other thread and no other process writes.
+    pub(crate) fn take_turn(self: &Arc<Self>, patience: &mut Patience<'_>) -> Result<Turn> {
+        self.check_writable()?;
         match self.gate.enter(thread_token(), || patience.next()) {
-            Entry::Entered => {}
-            Entry::AlreadyInside => {
-                return Err(Error::Transaction(
-                    "this thread has a write transaction open on the map already, or waits for one; use that one, or end it first",
-                ));
-            }
-            Entry::GaveUp => return Err(patience.error()),
+            Entry::Entered => self.turn(patience),
+            Entry::AlreadyInside => Err(Self::already_inside()),
+            Entry::GaveUp => Err(patience.error()),
         }
-        let mut turn = Turn { core: Arc::clone(self), locked: false };
-        patience.retry(|| self.store.try_lock_writer())?;
-        turn.locked = true;
+    }
+
+    /// Waits until no other process writes, for a thread that has passed the gate.
+    pub(super) fn turn(self: &Arc<Self>, patience: &mut Patience<'_>) -> Result<Turn> {
+        let mut turn = Turn { core: Arc::clone(self), locked: None };
+        let store = self.generations.current();
+        store.lock_writer(&mut || patience.pause())?;
+        turn.locked = Some(store);
         // What is written makes it old, and as long as it is pinned no page that it uses can be used again.
         self.release_current();
         Ok(turn)
@@ -198,14 +223,14 @@ impl Core {
         if let Some(thread) = self.writer_thread.get() {
             return Ok(thread);
         }
-        let started = WriterThread::start(Arc::clone(&self.store))?;
+        let started = WriterThread::start(Arc::clone(&self.generations))?;
         Ok(self.writer_thread.get_or_init(|| started))
     }
 
     /// The write transaction that this thread has open across calls.
     #[inline]
     pub(crate) fn participating(&self) -> Option<Arc<SharedWrite>> {
-        if self.active_owner.load(Ordering::Acquire) != thread_token() || self.store.is_inherited() {
+        if self.active_owner.load(Ordering::Acquire) != thread_token() || self.is_inherited() {
             return None;
         }
         self.active.lock().upgrade()
@@ -242,12 +267,11 @@ impl Core {
         found.copied().unwrap_or(Resized { owner, entries: 0, objects: 0 })
     }
 
-    /// Notes that this thread changed the number of entries and of elements so many times.
-    fn note_resized(&self, entries: u64, objects: u64) {
+    /// Notes that a thread changed the number of entries and of elements so many times.
+    pub(crate) fn note_resized(&self, owner: u64, (entries, objects): (u64, u64)) {
         if entries == 0 && objects == 0 {
             return;
         }
-        let owner = thread_token();
         let mut resized = self.resized.lock();
         match resized.iter_mut().find(|resized| resized.owner == owner) {
             Some(resized) => {
@@ -262,14 +286,14 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         // A fork has none of the threads that would be told, and may have their locks for ever.
-        if !self.store.is_inherited() {
+        if !self.is_inherited() {
             self.idle.end();
         }
     }
 }
 
 /// What a handle wants of its write transactions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) durability: Durability,
     pub(crate) max_size: Option<u64>,
@@ -286,7 +310,8 @@ pub struct Resized {
 /// The right to write; others wait until it is dropped.
 pub(crate) struct Turn {
     core: Arc<Core>,
-    locked: bool,
+    /// The store that was locked, when it was.
+    locked: Option<Arc<Store>>,
 }
 
 impl Turn {
@@ -297,12 +322,12 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.core.store.is_inherited() {
+        if self.core.is_inherited() {
             // The parent still has the lock, which is one and the same for both.
             return;
         }
-        if self.locked {
-            self.core.store.unlock_writer();
+        if let Some(store) = &self.locked {
+            store.unlock_writer();
         }
         self.core.gate.leave();
     }

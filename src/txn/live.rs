@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     format::record::ObjectId,
-    sync::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering},
+    sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering},
 };
 
 /// A place that an object was last seen in: the ordered bytes of an entry's key.
@@ -30,6 +30,10 @@ pub(crate) struct Live {
     /// How many records have handles, so that writers needn't take the lock while there is none.
     records: AtomicUsize,
     handles: Mutex<Handles>,
+    /// The first record of the write transaction that is open, or zero: whether it and what follows will ever be is open.
+    pending: AtomicU64,
+    /// The same of objects in older records.
+    pending_slots: Mutex<Vec<ObjectId>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +52,33 @@ struct Handles {
 impl Live {
     /// Stands for all slots of a record.
     pub(crate) const WHOLE: u32 = u32::MAX;
+
+    /// A write transaction begins, whose first record has this id.
+    pub(crate) fn begin(&self, first_record: u64) {
+        self.pending.store(first_record, Ordering::Release);
+    }
+
+    /// It makes objects in records that were there before.
+    pub(crate) fn note_fresh(&self, fresh: impl IntoIterator<Item = ObjectId>) {
+        self.pending_slots.lock().extend(fresh);
+    }
+
+    /// It ends.
+    pub(crate) fn end(&self) {
+        if self.pending.swap(0, Ordering::AcqRel) != 0 {
+            self.pending_slots.lock().clear();
+        }
+    }
+
+    /// Whether an object was made by the transaction that is open; that of a parent may be, when the process was forked.
+    pub(crate) fn is_pending(&self, id: ObjectId) -> bool {
+        match self.pending.load(Ordering::Acquire) {
+            0 => false,
+            first => {
+                id.record >= first || self.pending_slots.try_lock().is_none_or(|slots| slots.contains(&id))
+            }
+        }
+    }
 
     /// Notes a handle.
     pub(crate) fn hold(&self, id: ObjectId) -> Arc<Token> {

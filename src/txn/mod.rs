@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod changes;
+pub(crate) mod commit;
 pub(crate) mod core;
 pub(crate) mod entry;
 pub(crate) mod live;

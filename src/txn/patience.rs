@@ -62,16 +62,11 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Tries again and again until it works, more and more slowly.
-    pub(crate) fn retry(&mut self, mut attempt: impl FnMut() -> Result<bool>) -> Result<()> {
-        let mut pause = Duration::from_micros(20);
-        while !attempt()? {
-            match self.next() {
-                Wait::For(limit) => std::thread::sleep(pause.min(limit)),
-                Wait::GiveUp => return Err(self.error()),
-            }
-            pause = (pause * 2).min(Duration::from_millis(2));
+    /// For how long to wait before the next attempt, or why to give up.
+    pub(crate) fn pause(&mut self) -> Result<Duration> {
+        match self.next() {
+            Wait::For(limit) => Ok(limit),
+            Wait::GiveUp => Err(self.error()),
         }
-        Ok(())
     }
 }

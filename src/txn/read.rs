@@ -4,9 +4,9 @@ use std::ops::Bound;
 
 use super::{core::Core, entry, scan::Span, write::read_header};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     format::header::Header,
-    store::{ReadTables, Snapshot, Store, Table},
+    store::{Generations, ReadTables, Snapshot, Table},
     sync::Arc,
 };
 
@@ -18,10 +18,37 @@ pub(crate) struct Pinned {
 }
 
 impl Pinned {
-    pub(crate) fn begin(store: &Arc<Store>) -> Result<Self> {
-        let snapshot = store.snapshot()?;
+    pub(crate) fn new(snapshot: Snapshot) -> Result<Self> {
         let header = read_header(&snapshot)?;
         Ok(Self { snapshot, header })
+    }
+
+    /// Names the version for another process: device, inode, identity of the map, number of the version, meta page.
+    pub(crate) fn hand_over(&self) -> Vec<u8> {
+        let (meta_page, (device, inode)) = self.snapshot.origin();
+        let mut handed = Vec::new();
+        for number in [device, inode, self.header.version] {
+            handed.extend_from_slice(&number.to_le_bytes());
+        }
+        handed.extend_from_slice(&self.header.identity);
+        handed.extend_from_slice(&meta_page);
+        handed
+    }
+
+    /// Pins the version that another process has named.
+    pub(crate) fn follow(generations: &Generations, handed: &[u8]) -> Result<Self> {
+        let unknown = || Error::Unsupported("the bytes name no version of a map".into());
+        let number = |at: usize| handed.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+        let (Some(device), Some(inode), Some(version)) = (number(0), number(8), number(16)) else {
+            return Err(unknown());
+        };
+        let identity = handed.get(24..40).ok_or_else(unknown)?;
+        let meta_page = handed.get(40..).and_then(|page| page.try_into().ok()).ok_or_else(unknown)?;
+        let pinned = Self::new(generations.follow((device, inode), meta_page)?)?;
+        if pinned.header.version != version || pinned.header.identity != identity {
+            return Err(Error::SnapshotExpired);
+        }
+        Ok(pinned)
     }
 
     pub(crate) fn snapshot(&self) -> &Snapshot {

@@ -116,7 +116,7 @@ impl SharedWrite {
     /// Where it stands; in a fork of the process that began it, it has ended.
     fn lock(&self) -> MutexGuard<'_, Phase> {
         let guard = self.phase.lock();
-        if guard.turn().is_none_or(|turn| !turn.core().store.is_inherited()) {
+        if guard.turn().is_none_or(|turn| !turn.core().is_inherited()) {
             return guard;
         }
         drop(guard);
@@ -147,7 +147,7 @@ impl SharedWrite {
             let result = work(state);
             match &result {
                 Ok(_) => state.release_savepoint(),
-                Err(error) if ends_transaction(error) => {}
+                Err(error) if error.ends_transaction() => {}
                 Err(_) => state.roll_back_to(savepoint)?,
             }
             result
@@ -159,7 +159,7 @@ impl SharedWrite {
         let mut phase = self.lock();
         let result = work(&mut phase.open()?.state);
         if let Err(error) = &result
-            && ends_transaction(error)
+            && error.ends_transaction()
         {
             fail(&mut phase);
         }
@@ -241,16 +241,17 @@ impl SharedWrite {
         core.clear_active();
         let thread = core.writer_thread()?;
         let version = state.next_version();
-        let result = core.end(
+        let ended = Core::end(
             state,
             Ok(()),
             |tables| thread.commit(tables, self.terms.durability),
             |tables| thread.abort(tables),
         );
-        drop(turn);
-        if result.is_ok() {
+        let result = ended.map(|((), resized)| {
+            core.note_resized(self.owner, resized);
             self.version.store(version, Ordering::Release);
-        }
+        });
+        drop(turn);
         result
     }
 
@@ -300,14 +301,6 @@ fn abort(state: WriteState<Writer>, turn: &Turn) {
     if let Ok(thread) = turn.core().writer_thread() {
         thread.abort(state.take_back());
     }
-}
-
-/// Whether the storage is in a state after an error that it only leaves by aborting.
-fn ends_transaction(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::MapFull { .. } | Error::Io { .. } | Error::Corrupted(_) | Error::CommitOutcomeUnknown(_)
-    )
 }
 
 fn nested_depth(open: &Open, number: u64) -> Result<usize> {

@@ -11,7 +11,7 @@ use crate::{
     coord::gate::Wait,
     error::{Error, Result},
     options::Durability,
-    store::{Store, WriteKind, Writer},
+    store::{Generations, Store, WriteKind, Writer},
     sync::{Arc, channel},
 };
 
@@ -32,18 +32,18 @@ pub(crate) struct WriterThread {
     /// `None` only while it is being dropped.
     commands: Option<channel::Sender<Command>>,
     thread: Option<std::thread::JoinHandle<()>>,
-    store: Arc<Store>,
+    generations: Arc<Generations>,
 }
 
 impl WriterThread {
-    pub(crate) fn start(store: Arc<Store>) -> Result<Self> {
+    pub(crate) fn start(generations: Arc<Generations>) -> Result<Self> {
         let (commands, received) = channel::unbounded();
-        let served = Arc::clone(&store);
+        let served = Arc::clone(&generations);
         let thread = std::thread::Builder::new()
             .name("oocmap-writer".into())
             .spawn(move || serve(&served, &received))
             .map_err(|error| Error::io("starting the writer thread", error))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread), store })
+        Ok(Self { commands: Some(commands), thread: Some(thread), generations })
     }
 
     /// Begins a transaction; the caller gives its turn to write, and gets it back with the transaction.
@@ -88,7 +88,7 @@ impl WriterThread {
     }
 
     fn send(&self, command: Command) -> Result<()> {
-        if self.store.is_inherited() {
+        if self.generations.is_inherited() {
             return Err(Store::inherited());
         }
         self.commands.as_ref().and_then(|commands| commands.send(command).ok()).ok_or_else(ended)
@@ -96,9 +96,9 @@ impl WriterThread {
 }
 
 impl Drop for WriterThread {
-    /// Waits for the end of the thread, which keeps the store open until then.
+    /// Waits for the end of the thread, which keeps the file open until then.
     fn drop(&mut self) {
-        if self.store.is_inherited() {
+        if self.generations.is_inherited() {
             // There is no such thread in a fork.
             std::mem::forget((self.commands.take(), self.thread.take()));
             return;
@@ -115,11 +115,11 @@ impl Drop for WriterThread {
     }
 }
 
-fn serve(store: &Arc<Store>, commands: &channel::Receiver<Command>) {
+fn serve(generations: &Arc<Generations>, commands: &channel::Receiver<Command>) {
     for command in commands {
         match command {
             Command::Begin(max_size, reply) => {
-                let _ = reply.send(store.begin_write(WriteKind::Normal, max_size));
+                let _ = reply.send(generations.begin_write(WriteKind::Normal, max_size));
             }
             Command::Discard(answer, turn) => {
                 if let Ok(Ok(writer)) = answer.try_recv() {

@@ -102,6 +102,7 @@ impl<T: WriteTables> WriteState<T> {
             Ok(header) => header,
             Err(error) => return Err((error, tables)),
         };
+        memory.live.begin(header.next_record);
         Ok(Self {
             tables,
             memory,
@@ -387,6 +388,7 @@ impl<T: WriteTables> WriteState<T> {
         for (record, key) in &self.moved_out {
             self.memory.live.note_home(*record, key);
         }
+        self.memory.live.end();
         self.tables
     }
 
@@ -432,7 +434,9 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Notes objects that were made in a record that was there before.
     pub(super) fn note_fresh(&mut self, record: u64, slots: std::ops::Range<u32>) {
-        self.fresh_slots.extend(slots.map(|slot| ObjectId { record, slot }));
+        let fresh = slots.map(|slot| ObjectId { record, slot });
+        self.memory.live.note_fresh(fresh.clone());
+        self.fresh_slots.extend(fresh);
     }
 
     /// Notes an object that only handles keep.
@@ -601,11 +605,13 @@ pub(crate) struct Learnt {
 impl Learnt {
     /// Tells the handles of what the transaction made that it never was.
     pub(crate) fn forget(self) {
+        self.memory.live.end();
         self.memory.live.take_back(self.first_record, &self.fresh_slots);
     }
 
     /// Remembers it; the transaction is committed.
     pub(crate) fn remember(self) {
+        self.memory.live.end();
         self.memory.adopt(self.first_name, &self.names);
         if !self.adopted.is_empty() {
             self.memory.live.adopt(self.adopted);

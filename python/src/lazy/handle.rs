@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use oocmap::{
     Change, Container, ContainerKind, ContainerView, Environment, Hold, Location, Long, ObjectId,
-    ReadObjects, Reader, Reference, SharedWrite,
+    ReadObjects, ReadTransaction, Reader, Reference, SharedWrite,
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
@@ -48,7 +48,7 @@ pub(crate) struct Object {
     id: ObjectId,
     seen: Seen,
     /// Keeps the object; what belongs to a snapshot needs none.
-    hold: Option<Hold>,
+    hold: Mutex<Option<Hold>>,
     last: Mutex<Option<Last>>,
 }
 
@@ -70,6 +70,16 @@ enum Last {
 enum Found {
     Record(Location, Container),
     Long(Arc<Long>),
+}
+
+impl Found {
+    /// Whether it can be found there in the version that is read, which may have come to another file.
+    fn is_in(&self, read: &ReadTransaction) -> bool {
+        match self {
+            Self::Record(location, _) => read.has(*location),
+            Self::Long(_) => true,
+        }
+    }
 }
 
 impl Handle {
@@ -103,7 +113,7 @@ impl Handle {
             kind: container.kind,
             id: ObjectId { record, slot },
             seen: source.seen.clone(),
-            hold: is_live.then(|| source.held.keep(ObjectId { record, slot })),
+            hold: Mutex::new(is_live.then(|| source.held.keep(ObjectId { record, slot }))),
             last: Mutex::new(last),
         })))
     }
@@ -124,7 +134,7 @@ impl Handle {
             kind: reference.kind,
             id: reference.id,
             seen,
-            hold,
+            hold: Mutex::new(hold),
             last: Mutex::new(None),
         })))
     }
@@ -281,7 +291,13 @@ impl Handle {
 impl Object {
     /// Raises when the transaction was rolled back that made the object.
     fn check(&self) -> PyResult<()> {
-        if self.hold.as_ref().is_some_and(Hold::is_taken_back) {
+        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = &*hold else { return Ok(()) };
+        if held.is_inherited() {
+            *hold = Some(self.access.opened().with(|environment| environment.hold_again(held))?);
+            return Ok(());
+        }
+        if held.is_taken_back() {
             return Err(errors::to_python(oocmap::Error::Stale));
         }
         Ok(())
@@ -296,7 +312,9 @@ impl Object {
         let access = current(&self.access)?;
         let reader = access.reader(py)?;
         match (&reader, &*self.last()) {
-            (Reader::Version(read), Some(Last::Version { version, found })) if *version == read.version() => {
+            (Reader::Version(read), Some(Last::Version { version, found }))
+                if *version == read.version() && found.is_in(read) =>
+            {
                 let content = match found {
                     Found::Long(long) => Content::Long(Arc::clone(long), access),
                     Found::Record(location, container) => {

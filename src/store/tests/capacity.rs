@@ -2,7 +2,7 @@
 
 use super::{
     super::{ReadTables, Store, StoreOptions, Table, WriteKind, WriteTables},
-    Model, check_whole, open, options,
+    Model, check_whole, open, open_with, options,
 };
 use crate::{error::Error, sync::Arc};
 
@@ -22,7 +22,7 @@ fn delete(store: &Arc<Store>, number: u32) -> bool {
 fn fill_and_empty(max_size: u64, len: usize) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.ooc");
-    let store = Store::open(&path, &StoreOptions { max_size: Some(max_size), ..options() }).unwrap();
+    let store = open_with(&path, &StoreOptions { max_size: Some(max_size), ..options() }).unwrap();
     let mut model = Model::new();
     for turn in 0..3_u8 {
         let value = vec![turn; len];
@@ -74,7 +74,7 @@ fn a_full_file_of_large_values_can_be_emptied_and_filled_again() {
 fn a_change_that_does_not_fit_ends_the_transaction_only() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.ooc");
-    let store = Store::open(&path, &StoreOptions { max_size: Some(256 << 10), ..options() }).unwrap();
+    let store = open_with(&path, &StoreOptions { max_size: Some(256 << 10), ..options() }).unwrap();
     put(&store, 1, b"one").unwrap();
     let mut writer = store.begin_write(WriteKind::Normal, store.max_size()).unwrap();
     assert!(matches!(writer.put(Table::Entries, b"large", &vec![0; 1 << 20]), Err(Error::MapFull { .. })));
@@ -97,7 +97,7 @@ fn a_file_larger_than_its_new_limit_is_readable_and_can_be_emptied() {
         model.insert(number.to_be_bytes().to_vec(), vec![9; 4000]);
     }
     drop(store);
-    let store = Store::open(&path, &StoreOptions { max_size: Some(256 << 10), ..options() }).unwrap();
+    let store = open_with(&path, &StoreOptions { max_size: Some(256 << 10), ..options() }).unwrap();
     check_whole(&store.snapshot().unwrap(), Table::Entries, &model);
     for number in 0..200 {
         assert!(delete(&store, number));
@@ -110,7 +110,7 @@ fn a_file_larger_than_its_new_limit_is_readable_and_can_be_emptied() {
 fn a_limit_that_is_too_small_is_refused_before_anything_is_made() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.ooc");
-    let result = Store::open(&path, &StoreOptions { max_size: Some((256 << 10) - 1), ..options() });
+    let result = open_with(&path, &StoreOptions { max_size: Some((256 << 10) - 1), ..options() });
     assert!(matches!(result, Err(Error::InvalidOption(_))));
     assert!(!path.exists());
 }

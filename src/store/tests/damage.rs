@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, fs, ops::Bound, path::Path};
 
 use super::{
     super::{
-        Direction, ReadTables, Snapshot, Store, Table, WriteKind, WriteTables,
+        Direction, ReadTables, Snapshot, Table, WriteKind, WriteTables,
         free::{check_missing_pages, free_pages},
         lmdb::page_size,
         page::{META_BYTES, Meta},
         snapshot::read_trees,
         tree::{Pages, Walk},
     },
-    Model, Random, check_whole, open, options,
+    Model, Random, check_whole, open, open_with, options,
 };
 use crate::error::{Error, Result};
 
@@ -156,7 +156,7 @@ fn damaged_files_open_or_are_left_alone() {
         fs::create_dir(&directory).unwrap();
         let path = directory.join("m.ooc");
         fs::write(&path, &bytes).unwrap();
-        match Store::open(&path, &options()) {
+        match open_with(&path, &options()) {
             Ok(store) => {
                 opened += 1;
                 match store.snapshot().and_then(|snapshot| read_snapshot(&snapshot)) {
@@ -181,7 +181,7 @@ fn is_map_when_cut(whole: &[u8], len: usize, model: &Model) -> bool {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.ooc");
     fs::write(&path, &whole[..len]).unwrap();
-    match Store::open(&path, &options()) {
+    match open_with(&path, &options()) {
         Ok(store) => {
             let expected = if len == 0 { &Model::new() } else { model };
             check_whole(&store.snapshot().unwrap(), Table::Entries, expected);

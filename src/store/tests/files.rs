@@ -12,15 +12,15 @@ use heed::{CommitOrAbort, DatabaseFlags, EnvFlags, EnvOpenOptions, types::Bytes}
 
 use super::{
     super::{
-        Direction, ReadTables, Store, StoreOptions, Table, WriteKind, WriteTables,
+        Direction, ReadTables, StoreOptions, Table, WriteKind, WriteTables,
+        control::lock_of,
         lmdb::page_size,
         open::network_name,
         page::{META_BYTES, Meta},
-        reader_table::lock_path,
     },
-    HEADER, Random, open, options,
+    HEADER, Random, open, open_with, options,
 };
-use crate::error::Error;
+use crate::{error::Error, sync::Arc};
 
 /// Where a meta page has the named fields.
 const META_VERSION: usize = 20;
@@ -43,7 +43,7 @@ fn refusal(bytes: &[u8]) -> Error {
     fs::write(&path, bytes).unwrap();
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     for readonly in [true, false] {
-        let error = Store::open(&path, &StoreOptions { readonly, ..options() }).unwrap_err();
+        let error = open_with(&path, &StoreOptions { readonly, ..options() }).unwrap_err();
         assert!(fs::read(&path).unwrap() == bytes, "{error}: changed the file");
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), modified);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "{error}: left a lock file");
@@ -211,16 +211,16 @@ fn paths_without_a_file_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing.ooc");
     for (readonly, create) in [(false, false), (true, true), (true, false)] {
-        let (kind, context) = io_kind(Store::open(&missing, &StoreOptions { readonly, create, ..options() }));
+        let (kind, context) = io_kind(open_with(&missing, &StoreOptions { readonly, create, ..options() }));
         assert_eq!(kind, ErrorKind::NotFound);
         assert!(context.contains("missing.ooc"), "{context}");
     }
-    let (kind, context) = io_kind(Store::open(&directory.path().join("no/m.ooc"), &options()));
+    let (kind, context) = io_kind(open_with(&directory.path().join("no/m.ooc"), &options()));
     assert_eq!(kind, ErrorKind::NotFound);
     assert!(context.contains("no/m.ooc"), "{context}");
-    assert_eq!(io_kind(Store::open(directory.path(), &options())).0, ErrorKind::IsADirectory);
+    assert_eq!(io_kind(open_with(directory.path(), &options())).0, ErrorKind::IsADirectory);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    assert!(matches!(Store::open(Path::new("/dev/null"), &options()), Err(Error::Format { .. })));
+    assert!(matches!(open_with(Path::new("/dev/null"), &options()), Err(Error::Format { .. })));
 }
 
 #[test]
@@ -228,10 +228,10 @@ fn an_empty_file_becomes_a_map_unless_only_for_reading() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.ooc");
     fs::write(&path, b"").unwrap();
-    let result = Store::open(&path, &StoreOptions { readonly: true, ..options() });
+    let result = open_with(&path, &StoreOptions { readonly: true, ..options() });
     assert!(matches!(result, Err(Error::Format { reason, .. }) if reason.contains("empty")));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-    let store = Store::open(&path, &StoreOptions { create: false, ..options() }).unwrap();
+    let store = open_with(&path, &StoreOptions { create: false, ..options() }).unwrap();
     let snapshot = store.snapshot().unwrap();
     assert_eq!(snapshot.get(Table::Header, HEADER.0).unwrap(), Some(HEADER.1));
     assert_eq!(snapshot.len(Table::Header).unwrap(), 1);
@@ -247,7 +247,7 @@ fn a_creation_that_was_killed_is_done_again() {
     // SAFETY: the file is new and nobody else's.
     drop(unsafe { env_options.open(&path) }.unwrap());
     assert_eq!(fs::metadata(&path).unwrap().len(), 2 * page_size() as u64);
-    let result = Store::open(&path, &StoreOptions { readonly: true, ..options() });
+    let result = open_with(&path, &StoreOptions { readonly: true, ..options() });
     assert!(matches!(result, Err(Error::Format { .. })));
     assert_eq!(open(&path).snapshot().unwrap().get(Table::Header, HEADER.0).unwrap(), Some(HEADER.1));
 }
@@ -260,7 +260,7 @@ fn new_files_have_the_permissions_of_any_new_file() {
     fs::File::create(directory.path().join("any")).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&path), mode(&directory.path().join("any")));
-    assert_eq!(mode(&lock_path(&path)), mode(&directory.path().join("any")));
+    assert_eq!(mode(&lock_of(&path)), mode(&directory.path().join("any")));
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn opening_changes_no_byte() {
     let bytes = map_bytes();
     fs::write(&path, &bytes).unwrap();
     for readonly in [true, false] {
-        let store = Store::open(&path, &StoreOptions { readonly, ..options() }).unwrap();
+        let store = open_with(&path, &StoreOptions { readonly, ..options() }).unwrap();
         // The file may be written, whatever the handle is for: others of this process share the store.
         assert_eq!((store.readonly(), store.path()), (false, path.as_path()));
         let snapshot = store.snapshot().unwrap();
@@ -281,15 +281,49 @@ fn opening_changes_no_byte() {
 }
 
 #[test]
-fn opening_twice_in_a_process_is_refused_with_a_reason() {
+fn a_process_has_a_file_open_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("m.ooc");
     let store = open(&path);
-    let (kind, context) = io_kind(Store::open(&path, &options()));
-    assert_eq!(kind, ErrorKind::ResourceBusy);
-    assert!(context.contains("already"), "{context}");
+    assert!(Arc::ptr_eq(&store, &open(&path)));
+    let link = directory.path().join("link.ooc");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert!(Arc::ptr_eq(&store, &open(&link)));
+    let identity = store.identity();
     drop(store);
+    assert_eq!(open(&path).identity(), identity);
+}
+
+#[test]
+fn a_file_with_two_names_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.ooc");
     drop(open(&path));
+    let other = directory.path().join("other.ooc");
+    fs::hard_link(&path, &other).unwrap();
+    for path in [&path, &other] {
+        let refused = open_with(path, &options());
+        assert!(matches!(refused, Err(Error::Format { reason, .. }) if reason.contains("2 names")));
+    }
+    fs::remove_file(&other).unwrap();
+    drop(open(&path));
+}
+
+#[test]
+fn names_that_a_killed_process_left_are_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.ooc");
+    let inode = open(&path).identity().1;
+    for suffix in ["", "+1"] {
+        fs::hard_link(&path, directory.path().join(format!("m.ooc-{inode:x}{suffix}"))).unwrap();
+    }
+    drop(open(&path));
+    let mut names: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["m.ooc".to_owned(), format!("m.ooc-{inode:x}-lock"), "m.ooc-lock".to_owned()]);
 }
 
 #[test]

@@ -4,11 +4,13 @@ mod capacity;
 mod damage;
 mod files;
 mod model;
+mod pins;
+mod swap;
 mod threads;
 
 use std::{collections::BTreeMap, ops::Bound, path::Path};
 
-use super::{Direction, ReadTables, Snapshot, Store, StoreOptions, Table};
+use super::{Direction, ReadTables, Snapshot, Store, StoreOptions, Table, open::briefly};
 use crate::{error::Result, sync::Arc};
 
 const HEADER: (&[u8], &[u8]) = (b"\x00oocmap", b"format 1");
@@ -25,8 +27,12 @@ fn options() -> StoreOptions {
     }
 }
 
+fn open_with(path: &Path, options: &StoreOptions) -> Result<Arc<Store>> {
+    Store::open(path, options, &mut briefly())
+}
+
 fn open(path: &Path) -> Arc<Store> {
-    Store::open(path, &options()).unwrap()
+    open_with(path, &options()).unwrap()
 }
 
 /// Numbers that look random and depend on a seed only (`SplitMix64`).

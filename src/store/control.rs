@@ -1,0 +1,556 @@
+//! The control file of a map: who has it open, who may open or write, and which generation of its data file is current.
+//!
+//! It stands beside `x.ooc` as `x.ooc-lock`, and LMDB's own lock file as `x.ooc-<inode>-lock`, so that no lock file can
+//! meet another data file than its own when a compacted one takes the name over. To make LMDB take that name, the data
+//! file is opened through a hard link that exists for that moment only. Where there are no hard links, `x.ooc-lock` is
+//! LMDB's, and the file is swapped only while nobody else has it open: what the file holds tells which of both it is.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::{
+    Waiting,
+    fork::LockFile,
+    lock::{Byte, Kind, is_locked, try_lock, unlock},
+};
+use crate::{
+    error::{Error, Result},
+    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, fence},
+};
+
+/// How often someone looks whether a lock is free whose holder may have died.
+const POLL: Duration = Duration::from_millis(10);
+/// The first pause of those who wait for the gate, which is mostly free again at once.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+
+const SIZE: usize = 4096;
+const MAGIC: u64 = u64::from_le_bytes(*b"oocmap\0C");
+const FORMAT: u64 = 1;
+/// How many processes can queue; more than that wait without a place.
+const PLACES: usize = 64;
+
+// Where the words are, each of 64 bits.
+const MAGIC_AT: usize = 0;
+const FORMAT_AT: usize = 1;
+const NAMESPACE_AT: usize = 2;
+const SEQUENCE_AT: usize = 3;
+const BELL_AT: usize = 4;
+const NEXT_TICKET_AT: usize = 5;
+const TURN_AT: usize = 6;
+const TICKETS_AT: usize = 8;
+
+/// LMDB's lock files begin with this number.
+const LMDB_MAGIC: u32 = 0xBEEF_C0DE;
+
+/// The control file, as this process has it open.
+#[derive(Debug)]
+pub(super) struct Control {
+    file: LockFile,
+    path: PathBuf,
+    data_path: PathBuf,
+    joined: OnceLock<Joined>,
+    /// Keeps the threads of this process apart, which have one and the same lock.
+    gate: Mutex<()>,
+    /// Whether there was no such file before.
+    is_new: bool,
+    /// Whether this process has the right to write, which its own locks do not tell it.
+    writes: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Joined {
+    /// The lock files of LMDB are named after their data files.
+    Linked(Page),
+    /// There is one lock file, LMDB's, and this number never changes.
+    Plain(AtomicU64),
+}
+
+/// The right to open the map or to swap its file; others wait until it is dropped.
+#[must_use]
+pub(super) struct Gate<'a> {
+    control: &'a Control,
+    // Last, when the lock is given back.
+    _alone: MutexGuard<'a, ()>,
+}
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        unlock(self.control.file.file(), Byte::Gate);
+    }
+}
+
+impl Control {
+    /// Opens or makes the control file of a data file, whose path leads over no symbolic link; `None` on a file system
+    /// where nothing can be written, so that nothing has to be kept apart.
+    pub(super) fn open(data_path: &Path) -> io::Result<Option<Self>> {
+        let path = suffixed(data_path, "-lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        let (opened, is_new) = match options.clone().create_new(true).open(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                (options.create(true).open(&path), false)
+            }
+            created => (created, true),
+        };
+        match opened {
+            Ok(file) => Ok(Some(Self {
+                file: LockFile::new(file),
+                path,
+                data_path: data_path.to_owned(),
+                joined: OnceLock::new(),
+                gate: Mutex::new(()),
+                is_new,
+                writes: AtomicBool::new(false),
+            })),
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the file again, if it was made for nothing.
+    pub(super) fn leave_no_trace(&self, _: &Gate<'_>) {
+        if self.is_new {
+            // It does no harm when it stays.
+            let _ = remove(&self.path);
+        }
+    }
+
+    /// The device and inode of the file, which stay the same when the data file is swapped.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        self.file.file().metadata().map(|own| (own.dev(), own.ino())).ok()
+    }
+
+    /// The device and inode of the control file of a data file.
+    pub(super) fn identity_beside(data_path: &Path) -> Option<(u64, u64)> {
+        let metadata = fs::metadata(suffixed(data_path, "-lock")).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    }
+
+    /// Waits until nobody else opens the map or swaps its file.
+    pub(super) fn gate(&self, waiting: &mut Waiting<'_>) -> Result<Gate<'_>> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if let Some(alone) = self.gate.try_lock()
+                && self.try_lock(Byte::Gate, Kind::Exclusive)?
+            {
+                return Ok(Gate { control: self, _alone: alone });
+            }
+            std::thread::sleep(waiting()?.min(pause));
+            pause = (pause * 2).min(POLL);
+        }
+    }
+
+    /// Whether the file still stands where others look for it.
+    pub(super) fn is_in_place(&self) -> bool {
+        let own = self.identity();
+        own.is_some() && own == Self::identity_beside(&self.data_path)
+    }
+
+    /// Takes this process in among those that have the map open. `can_link` says whether the data file can have hard
+    /// links; it is asked when nobody else is there.
+    pub(super) fn join(&self, _: &Gate<'_>, can_link: impl FnOnce() -> Result<bool>) -> Result<()> {
+        if self.joined.get().is_some() {
+            return Ok(());
+        }
+        let is_first = self.try_lock(Byte::Alive, Kind::Exclusive)?;
+        if is_first {
+            self.refuse_other_programs()?;
+            if can_link()? {
+                self.initialise().map_err(|error| self.failed("writing", error))?;
+            } else {
+                self.file.file().set_len(0).map_err(|error| self.failed("writing", error))?;
+            }
+        }
+        if !self.try_lock(Byte::Alive, Kind::Shared)? {
+            return Err(self.failed("locking", ErrorKind::ResourceBusy.into()));
+        }
+        let joined = if self.is_ours()? {
+            let page = self.map().map_err(|error| self.failed("mapping", error))?;
+            self.check_namespace(&page)?;
+            Joined::Linked(page)
+        } else {
+            Joined::Plain(AtomicU64::new(0))
+        };
+        let _ = self.joined.set(joined);
+        Ok(())
+    }
+
+    /// Whether LMDB's lock files are named after their data files.
+    pub(super) fn is_linked(&self) -> bool {
+        self.page().is_some()
+    }
+
+    /// Counts the swaps of the data file, and half ones: an odd number says that one is under way.
+    pub(super) fn sequence(&self) -> &AtomicU64 {
+        static NEVER: AtomicU64 = AtomicU64::new(0);
+        match self.joined.get() {
+            Some(Joined::Linked(page)) => page.word(SEQUENCE_AT),
+            Some(Joined::Plain(number)) => number,
+            None => &NEVER,
+        }
+    }
+
+    /// The name under which LMDB opens a generation of the data file; the second one of a process needs another.
+    pub(super) fn alias(&self, inode: u64, attempt: u32) -> PathBuf {
+        let number = if attempt == 0 { String::new() } else { format!("+{attempt}") };
+        suffixed(&self.data_path, &format!("-{inode:x}{number}"))
+    }
+
+    /// Removes the names that were left by processes that died while they opened a generation.
+    pub(super) fn remove_aliases(&self, inode: u64) -> io::Result<()> {
+        // As many as a process may have ancestors that had it open too.
+        const MOST: u32 = 32;
+        for attempt in 0..MOST {
+            let alias = self.alias(inode, attempt);
+            remove(&alias)?;
+            if attempt > 0 {
+                remove(&lock_of(&alias))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// LMDB's lock file for a generation of the data file.
+    pub(super) fn lmdb_lock(&self, inode: u64) -> PathBuf {
+        if self.is_linked() { lock_of(&self.alias(inode, 0)) } else { self.path.clone() }
+    }
+
+    /// The data file's directory made durable, and what a process left behind that died while it opened or swapped it.
+    pub(super) fn settle(&self) -> Result<()> {
+        remove(&suffixed(&self.data_path, "-vac"))
+            .map_err(|error| self.failed("cleaning up after", error))?;
+        let directory = self.data_path.parent().unwrap_or(Path::new("/"));
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| Error::io(format!("syncing {}", directory.display()), error))
+    }
+
+    /// Waits until no other process writes; those who wait go in the order in which they came.
+    pub(super) fn lock_writer(&self, waiting: &mut Waiting<'_>) -> Result<()> {
+        let Some(page) = self.page() else {
+            let mut pause = FIRST_PAUSE;
+            while !self.try_lock_writer()? {
+                std::thread::sleep(waiting()?.min(pause));
+                pause = (pause * 2).min(Duration::from_millis(2));
+            }
+            return Ok(());
+        };
+        if !page.has_waiters() && self.try_lock_writer()? {
+            return Ok(());
+        }
+        let place = self.queue(page)?;
+        loop {
+            let heard = page.bell().load(Ordering::Acquire);
+            if self.is_first(page, place.as_ref())? && self.try_lock_writer()? {
+                return Ok(());
+            }
+            page.wait(heard, waiting()?.min(POLL));
+        }
+    }
+
+    /// Takes the right to write if nobody has it, whoever waits for it.
+    pub(super) fn try_lock_writer(&self) -> Result<bool> {
+        // A lock is no obstacle to the descriptor that has it.
+        if self.writes.swap(true, Ordering::SeqCst) {
+            return Ok(false);
+        }
+        match self.try_lock(Byte::Writer, Kind::Exclusive) {
+            Ok(true) => {}
+            refused => {
+                self.writes.store(false, Ordering::SeqCst);
+                return refused;
+            }
+        }
+        if let Some(page) = self.page() {
+            page.begin_turn();
+        }
+        Ok(true)
+    }
+
+    /// Lets the next writer go.
+    pub(super) fn unlock_writer(&self) {
+        if let Some(page) = self.page() {
+            page.end_turn();
+        }
+        unlock(self.file.file(), Byte::Writer);
+        self.writes.store(false, Ordering::SeqCst);
+        if let Some(page) = self.page()
+            && page.has_waiters()
+        {
+            page.ring();
+        }
+    }
+
+    /// A number for the turn of the present writer; `None` while nobody writes.
+    pub(super) fn turn(&self) -> Option<u64> {
+        let Some(page) = self.page() else { return self.is_writing().then_some(0) };
+        let turn = page.word(TURN_AT).load(Ordering::SeqCst);
+        // Someone who died in their turn has not ended it.
+        (turn % 2 == 1 && self.is_writing()).then_some(turn)
+    }
+
+    fn is_writing(&self) -> bool {
+        self.writes.load(Ordering::SeqCst) || is_locked(self.file.file(), Byte::Writer).unwrap_or(true)
+    }
+
+    /// Takes a place in the queue of writers, if there is one left.
+    fn queue<'a>(&'a self, page: &'a Page) -> Result<Option<Place<'a>>> {
+        for number in 0..PLACES {
+            let ticket = page.word(TICKETS_AT + number);
+            if ticket.load(Ordering::Relaxed) == 0 && self.try_lock(Byte::Waiter(number), Kind::Exclusive)? {
+                let own = page.word(NEXT_TICKET_AT).fetch_add(1, Ordering::AcqRel) + 1;
+                ticket.store(own, Ordering::Release);
+                return Ok(Some(Place { control: self, page, number, ticket: own }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nobody who lives came earlier.
+    fn is_first(&self, page: &Page, place: Option<&Place<'_>>) -> Result<bool> {
+        let Some(place) = place else { return Ok(true) };
+        for number in (0..PLACES).filter(|number| *number != place.number) {
+            let other = page.word(TICKETS_AT + number);
+            let ticket = other.load(Ordering::Acquire);
+            if ticket == 0 || ticket > place.ticket {
+                continue;
+            }
+            if is_locked(self.file.file(), Byte::Waiter(number))
+                .map_err(|error| self.failed("looking at", error))?
+            {
+                return Ok(false);
+            }
+            // Whoever it was died while it waited.
+            let _ = other.compare_exchange(ticket, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        Ok(true)
+    }
+
+    /// Maps the file through a description of its own: a mapping keeps the locks of the one that it was made with, also
+    /// in a fork, which would have them when this process has died.
+    fn map(&self) -> io::Result<Page> {
+        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        let other = file.metadata()?;
+        if Some((other.dev(), other.ino())) != self.identity() {
+            return Err(ErrorKind::NotFound.into());
+        }
+        Page::map(&file)
+    }
+
+    fn page(&self) -> Option<&Page> {
+        match self.joined.get() {
+            Some(Joined::Linked(page)) => Some(page),
+            _ => None,
+        }
+    }
+
+    fn failed(&self, doing: &str, source: io::Error) -> Error {
+        Error::io(format!("{doing} {}", self.path.display()), source)
+    }
+
+    fn try_lock(&self, byte: Byte, kind: Kind) -> Result<bool> {
+        try_lock(self.file.file(), byte, kind).map_err(|error| self.failed("locking", error))
+    }
+
+    /// Refuses a lock file of LMDB that someone uses who does not know of us.
+    fn refuse_other_programs(&self) -> Result<()> {
+        let is_lmdbs = self.read(0)? as u32 == LMDB_MAGIC;
+        let is_used = is_lmdbs
+            && is_locked(self.file.file(), Byte::Plain(0))
+                .map_err(|error| self.failed("looking at", error))?;
+        if is_used {
+            return Err(Error::io(
+                format!("another LMDB program has {} open; end it first", self.data_path.display()),
+                ErrorKind::ResourceBusy.into(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self) -> Result<bool> {
+        if self.read(MAGIC_AT)? != MAGIC {
+            return Ok(false);
+        }
+        match self.read(FORMAT_AT)? {
+            FORMAT => Ok(true),
+            other => Err(Error::Format {
+                path: self.data_path.clone(),
+                reason: format!(
+                    "another version of this program has it open (its control file has format {other})"
+                ),
+            }),
+        }
+    }
+
+    /// One word of the file; zero when it ends before that.
+    fn read(&self, word: usize) -> Result<u64> {
+        let mut bytes = [0; 8];
+        match self.file.file().read_exact_at(&mut bytes, 8 * word as u64) {
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(self.failed("reading", error)),
+            _ => Ok(u64::from_ne_bytes(bytes)),
+        }
+    }
+
+    /// Begins anew, with nobody else there. A swap that was under way is left to be seen.
+    fn initialise(&self) -> io::Result<()> {
+        let file = self.file.file();
+        let mut bytes = [0; SIZE];
+        let old = file.read_at(&mut bytes, 0)?;
+        let word = |at: usize| u64::from_ne_bytes(bytes[8 * at..][..8].try_into().unwrap_or_default());
+        let sequence = if old >= 64 && word(MAGIC_AT) == MAGIC && word(FORMAT_AT) == FORMAT {
+            word(SEQUENCE_AT)
+        } else {
+            0
+        };
+        let mut fresh = [0; SIZE];
+        for (at, word) in
+            [(MAGIC_AT, MAGIC), (FORMAT_AT, FORMAT), (NAMESPACE_AT, namespace()), (SEQUENCE_AT, sequence)]
+        {
+            fresh[8 * at..][..8].copy_from_slice(&word.to_ne_bytes());
+        }
+        file.set_len(SIZE as u64)?;
+        file.write_all_at(&fresh, 0)
+    }
+
+    /// LMDB tells processes apart by their numbers, which mean something within one namespace only.
+    fn check_namespace(&self, page: &Page) -> Result<()> {
+        let (own, theirs) = (namespace(), page.word(NAMESPACE_AT).load(Ordering::Relaxed));
+        if own == theirs || own == 0 || theirs == 0 {
+            return Ok(());
+        }
+        Err(Error::io(
+            format!(
+                "{} is open in another container; let the containers share one namespace of process numbers, or close it there",
+                self.data_path.display()
+            ),
+            ErrorKind::ResourceBusy.into(),
+        ))
+    }
+}
+
+/// A place in the queue of writers.
+struct Place<'a> {
+    control: &'a Control,
+    page: &'a Page,
+    number: usize,
+    ticket: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.page.word(TICKETS_AT + self.number).store(0, Ordering::Release);
+        unlock(self.control.file.file(), Byte::Waiter(self.number));
+        // Whoever came next may be the first now.
+        self.page.ring();
+    }
+}
+
+/// The mapped file.
+#[derive(Debug)]
+struct Page(MmapRaw);
+
+impl Page {
+    fn map(file: &File) -> io::Result<Self> {
+        MmapOptions::new().len(SIZE).map_raw(file).map(Self)
+    }
+
+    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    fn word(&self, at: usize) -> &AtomicU64 {
+        debug_assert!(8 * at < SIZE);
+        // SAFETY: the mapping begins a page, so its words are aligned; it is as long as `self`, and everyone who maps the
+        // file uses its words through atomic operations only.
+        unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(at)) }
+    }
+
+    /// The half word that those who wait sleep on.
+    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    fn bell(&self) -> &AtomicU32 {
+        // SAFETY: as for `word`; nobody uses this one as a whole.
+        unsafe { AtomicU32::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(BELL_AT).cast()) }
+    }
+
+    /// Makes the number of the turn odd, and another one than any before; only for the one that may write.
+    fn begin_turn(&self) {
+        let turn = self.word(TURN_AT);
+        turn.store((turn.load(Ordering::Relaxed) | 1) + 2, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    fn end_turn(&self) {
+        self.word(TURN_AT).fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn has_waiters(&self) -> bool {
+        (0..PLACES).any(|place| self.word(TICKETS_AT + place).load(Ordering::Acquire) != 0)
+    }
+
+    /// Wakes all who wait.
+    fn ring(&self) {
+        self.bell().fetch_add(1, Ordering::AcqRel);
+        #[cfg(target_os = "linux")]
+        {
+            #[expect(unsafe_code, reason = "the standard library has no locks between processes")]
+            // SAFETY: the address is that of an aligned word of a mapping that `self` keeps.
+            let _ =
+                unsafe { libc::syscall(libc::SYS_futex, self.bell().as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+        }
+    }
+
+    /// Waits until the bell has rung since it was heard last, or for so long.
+    fn wait(&self, heard: u32, limit: Duration) {
+        #[cfg(target_os = "linux")]
+        {
+            let limit = libc::timespec {
+                tv_sec: limit.as_secs() as libc::time_t,
+                tv_nsec: libc::c_long::from(limit.subsec_nanos()),
+            };
+            #[expect(unsafe_code, reason = "the standard library has no locks between processes")]
+            // SAFETY: as for `ring`; the limit is a whole `timespec` that is only read.
+            let _ = unsafe {
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.bell().as_ptr(),
+                    libc::FUTEX_WAIT,
+                    heard,
+                    &raw const limit,
+                )
+            };
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = heard;
+            std::thread::sleep(limit.min(Duration::from_millis(1)));
+        }
+    }
+}
+
+/// Where LMDB puts the lock file of what it opens under a path.
+pub(super) fn lock_of(path: &Path) -> PathBuf {
+    suffixed(path, "-lock")
+}
+
+/// Removes a file, if there is one.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// The namespace of this process' number; zero when the system does not say.
+fn namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino())
+}

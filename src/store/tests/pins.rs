@@ -1,0 +1,84 @@
+//! A version that someone has pinned can be pinned by others, and never one that nobody has.
+
+use super::{
+    super::{ReadTables, Snapshot, Store, Table, WriteKind, WriteTables, open::briefly},
+    open,
+};
+use crate::{error::Error, options::Durability, sync::Arc};
+
+fn put(store: &Arc<Store>, value: u64) {
+    store.lock_writer(&mut briefly()).unwrap();
+    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
+    for key in 0..50_u64 {
+        writer.put(Table::Entries, &key.to_be_bytes(), &[value as u8; 500]).unwrap();
+    }
+    writer.commit(Durability::NoMetaSync).unwrap();
+    store.unlock_writer();
+}
+
+fn assert_whole(snapshot: &Snapshot, value: u64) {
+    for key in 0..50_u64 {
+        let stored = snapshot.get(Table::Entries, &key.to_be_bytes()).unwrap();
+        assert_eq!(stored, Some(&[value as u8; 500][..]));
+    }
+}
+
+fn versions_behind(store: &Arc<Store>) -> Vec<u64> {
+    store.stats().unwrap().readers.iter().map(|reader| reader.behind).collect()
+}
+
+#[test]
+fn a_version_is_followed_as_long_as_someone_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("m.ooc"));
+    put(&store, 1);
+    let first = store.snapshot().unwrap();
+    let (page, _) = first.origin();
+    for value in 2..100 {
+        put(&store, value);
+    }
+    let second = Snapshot::follow(&store, page).unwrap();
+    drop(first);
+    let third = Snapshot::follow(&store, page).unwrap();
+    drop(second);
+    for value in 100..200 {
+        put(&store, value);
+    }
+    assert_whole(&third, 1);
+    assert_eq!(versions_behind(&store), [198]);
+    drop(third);
+    assert!(matches!(Snapshot::follow(&store, page), Err(Error::SnapshotExpired)));
+    assert!(versions_behind(&store).is_empty());
+    assert_whole(&store.snapshot().unwrap(), 199);
+}
+
+#[test]
+fn a_slot_is_kept_until_the_writer_has_passed_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("m.ooc"));
+    put(&store, 1);
+    let first = store.snapshot().unwrap();
+    let (page, _) = first.origin();
+    put(&store, 2);
+    store.lock_writer(&mut briefly()).unwrap();
+    drop(first);
+    // The writer may be looking at the slots now; nobody may rely on this one any more, and it still counts.
+    assert!(matches!(Snapshot::follow(&store, page), Err(Error::SnapshotExpired)));
+    assert_eq!(versions_behind(&store), [1]);
+    store.unlock_writer();
+    assert!(versions_behind(&store).is_empty());
+}
+
+#[test]
+fn what_is_read_tells_who_and_for_how_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("m.ooc"));
+    let snapshot = store.snapshot().unwrap();
+    let readers = store.stats().unwrap().readers;
+    let [reader] = readers.as_slice() else { panic!("{readers:?}") };
+    assert_eq!((reader.process, reader.behind), (std::process::id(), 0));
+    let before = reader.age.unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    assert!(store.stats().unwrap().readers[0].age.unwrap() > before);
+    drop(snapshot);
+}
