@@ -211,8 +211,9 @@ def stale_read_without_a_snapshot(clean: History, report: Report) -> Iterator[Pl
 def stale_read_after_an_acknowledged_plain_write(clean: History, report: Report) -> Iterator[Plant]:
     for read in found(clean, report, "snapshot"):
         if len(read.past) > 1 and alone(clean, read.past[-1], "put") and alone(clean, read.past[-2]):
-            acknowledged = clean.records[read.past[-1].record].end < read.record.begin
-            if acknowledged and read.past[-2].value is not None:
+            first, second = (clean.records[write.record] for write in read.past[-2:])
+            in_turn = first.end < second.begin and second.end < read.record.begin
+            if in_turn and read.past[-2].value is not None:
                 yield read.number, with_read(read.record, read.place, read.past[-2].value)
 
 
