@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-KILLS ?= 1000
+KILLS ?= 10000
 CASES ?= 20000
 
 # Only what changes the compiled extension: the Python sources are used where they stand.
@@ -64,8 +64,8 @@ lint-python: $(VENV)/.dev-tools ## Check the Python sources
 bench: $(VENV)/.extension $(VENV)/.dev-tools ## Measure against dict, pickle and LMDB; write docs/benchmarks.md
 	$(BIN)/python benches/python/run.py --write docs/benchmarks.md
 
-crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, KILLS times (1000)
-	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_processes.py -k kill \
+crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, KILLS times (10000)
+	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_kills.py \
 		-o faulthandler_timeout=7200
 
 fuzz: $(VENV)/.extension $(VENV)/.dev-tools ## Run the generated tests for long, CASES each (20000)

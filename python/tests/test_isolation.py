@@ -1,0 +1,391 @@
+"""Transactions are strictly serialisable: versions are their order, in every process and thread.
+
+Processes and threads record what they did and saw; `isolation.check` finds what no order explains. That it does find
+it is shown by histories in which one thing was changed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from isolation import Record, Report, Write, check, effects_of, fill, load, work
+from oocmap import OOCMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SPAWN = multiprocessing.get_context("spawn")
+TRANSACTIONS = int(os.environ.get("OOCMAP_TRANSACTIONS", "200000"))
+PROCESSES = 4
+THREADS = 4
+
+
+class History(NamedTuple):
+    """What was recorded, and the versions around it."""
+
+    records: list[Record]
+    before: int
+    after: int
+
+    def check(self) -> Report:
+        return check(*self)
+
+
+def recorded(tmp_path: Path, durability: str, processes: int, transactions: int) -> History:
+    """Let processes with threads do so many transactions in total."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    path = tmp_path / "map.ooc"
+    logs = [tmp_path / f"{process}.log" for process in range(processes)]
+    with OOCMap(path) as m:
+        with m.snapshot() as s:
+            before = s.version
+        first = fill(m)
+        start = SPAWN.Barrier(processes)
+        each = transactions // (processes * THREADS)
+        running = [
+            SPAWN.Process(
+                target=work, args=(str(path), durability, process, THREADS, each, seed, str(log), start)
+            )
+            for process, log in enumerate(logs)
+        ]
+        for process in running:
+            process.start()
+        for process in running:
+            process.join()
+            assert process.exitcode == 0
+        with m.snapshot() as s:
+            after = s.version
+        assert m.check() == []
+    return History([first, *(record for log in logs for record in load(log))], before, after)
+
+
+@pytest.mark.parametrize("durability", ["nometasync", "sync"])
+def test_every_history_has_an_order(tmp_path: Path, durability: str) -> None:
+    transactions = TRANSACTIONS if durability == "nometasync" else TRANSACTIONS // 10
+    history = recorded(tmp_path, durability, PROCESSES, transactions)
+    report = history.check()
+    kinds = Counter(record.kind for record in history.records)
+    print(f"{dict(kinds)}; {report.placed} of {report.plain} plain writes have one version only")
+    made = sorted(
+        (record.version or 0, record.process) for record in history.records if record.kind == "write"
+    )
+    turns = sum(first != second for (_, first), (_, second) in itertools.pairwise(made))
+    print(f"{turns} of {len(made)} transactions followed one of another process")
+    assert report.anomalies == []
+    assert turns > len(made) // 100
+    assert len(history.records) >= transactions - PROCESSES * THREADS
+    assert {"write", "rollback", "snapshot", "scan", "get", "put"} <= set(kinds)
+
+
+# --- the check finds what is wrong ---
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """Record a small history, in which there is nothing to find."""
+    history = recorded(tmp_path_factory.mktemp("clean"), "nometasync", 2, 8_000)
+    assert history.check().anomalies == []
+    return history
+
+
+@pytest.fixture(scope="module")
+def report(clean: History) -> Report:
+    return clean.check()
+
+
+class Found(NamedTuple):
+    """A read in a clean history."""
+
+    number: int
+    record: Record
+    place: int
+    value: int | None
+    base: int
+    past: list[Write]
+    """What was at the place before, the oldest first, up to what was read."""
+    future: list[Write]
+
+
+def found(clean: History, report: Report, *kinds: str) -> Iterator[Found]:
+    """Yield what snapshots and transactions read that was not their own, where all versions are known."""
+    for index, record in enumerate(clean.records):
+        if record.kind in kinds and record.version is not None:
+            effects = effects_of(record)
+            base = record.version - (record.kind == "write" and bool(effects.writes))
+            for place, value in dict(effects.reads).items():
+                writes = report.writes[place]
+                if all(write.low == write.high for write in writes):
+                    past = [write for write in writes if write.high <= base]
+                    yield Found(index, record, place, value, base, past, writes[len(past) :])
+
+
+def alone(clean: History, write: Write, kind: str = "write") -> bool:
+    """Whether a write changed one place only."""
+    record = clean.records[write.record]
+    return write.record >= 0 and record.kind == kind and len(effects_of(record).writes) == 1
+
+
+def with_read(record: Record, place: int, value: int | None) -> Record:
+    """Return a record whose reads of a place gave another value."""
+    return record._replace(
+        steps=[(what, at, value if (what, at) == ("r", place) else was) for what, at, was in record.steps]
+    )
+
+
+Plant = tuple[int, Record]
+Planter = tuple[str, "Callable[[History, Report], Iterator[Plant]]"]
+PLANTS: dict[str, Planter] = {}
+
+
+def plant(complaint: str) -> Callable[[Any], Any]:
+    """Remember what makes an anomaly, and what is to be said about it."""
+
+    def remember(function: Any) -> Any:
+        PLANTS[function.__name__] = (complaint, function)
+        return function
+
+    return remember
+
+
+def older(clean: History, report: Report, *kinds: str) -> Iterator[tuple[Found, Write]]:
+    """Yield reads for which there is an older value, written over by someone who changed nothing else."""
+    for read in found(clean, report, *kinds):
+        if len(read.past) > 2 and alone(clean, read.past[-1]) and read.past[-2].value != read.value:
+            yield read, read.past[-2]
+
+
+@plant("lost update")
+def lost_update(clean: History, report: Report) -> Iterator[Plant]:
+    for read, write in older(clean, report, "write"):
+        if read.place in effects_of(read.record).writes and write.value is not None:
+            steps = [
+                (w, p, write.value if (w, p, v) == ("r", read.place, read.value) else v)
+                for w, p, v in read.record.steps
+            ]
+            yield read.number, read.record._replace(steps=steps)
+
+
+@plant("write skew")
+def write_skew(clean: History, report: Report) -> Iterator[Plant]:
+    for read, write in older(clean, report, "write"):
+        writes = effects_of(read.record).writes
+        if writes and not any(step[:2] == ("w", read.place) for step in read.record.steps):
+            yield read.number, with_read(read.record, read.place, write.value)
+
+
+@plant("stale read")
+def stale_read_after_an_acknowledged_commit(clean: History, report: Report) -> Iterator[Plant]:
+    for read, write in older(clean, report, "snapshot"):
+        acknowledged = clean.records[read.past[-1].record].end < read.record.begin
+        if acknowledged and write.value is not None and read.value is not None:
+            yield read.number, with_read(read.record, read.place, write.value)
+
+
+@plant("stale read")
+def stale_read_without_a_snapshot(clean: History, report: Report) -> Iterator[Plant]:
+    for index, record in enumerate(clean.records):
+        if record.kind == "get" and record.steps[0][2] is not None:
+            place = record.steps[0][1]
+            writes = report.writes[place]
+            ended = [w for w in writes if w.record < 0 or clean.records[w.record].end < record.begin]
+            if (
+                len(ended) > 3
+                and alone(clean, ended[-1])
+                and ended[-1].value is not None
+                and ended[-3].value is not None
+                and ended == writes[: len(ended)]
+                and all(clean.records[write.record].begin > record.end for write in writes[len(ended) :])
+            ):
+                yield index, with_read(record, place, ended[-3].value)
+
+
+@plant("no version is left for a plain write")
+def stale_read_after_an_acknowledged_plain_write(clean: History, report: Report) -> Iterator[Plant]:
+    for read in found(clean, report, "snapshot"):
+        if len(read.past) > 1 and alone(clean, read.past[-1], "put") and alone(clean, read.past[-2]):
+            first, second = (clean.records[write.record] for write in read.past[-2:])
+            in_turn = first.end < second.begin and second.end < read.record.begin
+            if in_turn and read.past[-2].value is not None:
+                yield read.number, with_read(read.record, read.place, read.past[-2].value)
+
+
+@plant("deleted value that came back")
+def deleted_value(clean: History, report: Report) -> Iterator[Plant]:
+    for read, write in older(clean, report, "snapshot"):
+        if read.value is None and write.value is not None:
+            yield read.number, with_read(read.record, read.place, write.value)
+
+
+@plant("phantom in a scan")
+def phantom(clean: History, report: Report) -> Iterator[Plant]:
+    for read, write in older(clean, report, "scan"):
+        if (read.value is None) != (write.value is None):
+            yield read.number, with_read(read.record, read.place, write.value)
+
+
+@plant("half of a commit")
+def torn_commit(clean: History, report: Report) -> Iterator[Plant]:
+    for read in found(clean, report, "scan"):
+        if len(read.past) > 2 and read.value is not None:
+            other = effects_of(clean.records[read.past[-1].record]).writes.items()
+            steps = {step[1:] for step in read.record.steps}
+            if any(place != read.place and value and (place, value) in steps for place, value in other):
+                yield read.number, with_read(read.record, read.place, read.past[-2].value)
+
+
+@plant("value that was not committed yet")
+def dirty_read(clean: History, report: Report) -> Iterator[Plant]:
+    for read in found(clean, report, "snapshot", "scan"):
+        if read.future and read.future[0].value is not None and alone(clean, read.future[0]):
+            yield read.number, with_read(read.record, read.place, read.future[0].value)
+
+
+def hidden(clean: History, kind: str) -> dict[int, int]:
+    """Return by place what was written there and undone."""
+    return {
+        place: value
+        for record in clean.records
+        if record.kind == kind
+        for what, place, value in record.steps
+        if what == "w" and value is not None and value in effects_of(record).hidden
+    }
+
+
+@plant("value that was rolled back")
+def rolled_back_value(clean: History, report: Report) -> Iterator[Plant]:
+    values = hidden(clean, "rollback")
+    for read in found(clean, report, "snapshot"):
+        if read.place in values:
+            yield read.number, with_read(read.record, read.place, values[read.place])
+
+
+@plant("value that was undone in its own transaction")
+def undone_value(clean: History, report: Report) -> Iterator[Plant]:
+    values = hidden(clean, "write")
+    for read in found(clean, report, "snapshot"):
+        if read.place in values:
+            yield read.number, with_read(read.record, read.place, values[read.place])
+
+
+@plant("value that nobody wrote there")
+def value_of_nobody(clean: History, report: Report) -> Iterator[Plant]:
+    for read in found(clean, report, "snapshot"):
+        yield read.number, with_read(read.record, read.place, -1_000_000)
+
+
+@plant("snapshot that moves")
+def moving_snapshot(clean: History, report: Report) -> Iterator[Plant]:
+    for read in found(clean, report, "snapshot"):
+        if read.future and read.future[0].value != read.value and len(read.record.steps) > 2:
+            steps = list(read.record.steps)
+            last = max(number for number, step in enumerate(steps) if step[1] == read.place)
+            steps[last] = ("r", read.place, read.future[0].value)
+            yield read.number, read.record._replace(steps=steps)
+
+
+@plant("read that does not repeat")
+def read_that_does_not_repeat(clean: History, report: Report) -> Iterator[Plant]:
+    for read in found(clean, report, "write"):
+        if len(read.past) > 1 and read.value not in (None, read.past[-2].value):
+            steps = list(read.record.steps)
+            first = steps.index(("r", read.place, read.value))
+            steps.insert(first + 1, ("r", read.place, read.past[-2].value))
+            yield read.number, read.record._replace(steps=steps)
+
+
+@plant("own write not seen")
+def own_write_not_seen(clean: History, _report: Report) -> Iterator[Plant]:
+    for index, record in enumerate(clean.records):
+        for number, (before, step) in enumerate(itertools.pairwise(record.steps)):
+            if before[0] == "w" and step[0] == "r" and before[1:] == step[1:] and step[2] is not None:
+                steps = list(record.steps)
+                steps[number + 1] = ("r", step[1], None)
+                yield index, record._replace(steps=steps)
+
+
+def commits(clean: History) -> list[tuple[int, Record]]:
+    """Return the transactions that made a version, by their place in the history."""
+    return [(i, r) for i, r in enumerate(clean.records) if r.kind == "write" and effects_of(r).writes and i]
+
+
+@plant("two commits with one version")
+def one_version_twice(clean: History, _report: Report) -> Iterator[Plant]:
+    made = commits(clean)
+    for (_, first), (index, second) in itertools.pairwise(made):
+        yield index, second._replace(version=first.version)
+
+
+@plant("a version that nobody made")
+def commit_that_was_not_asked_for(clean: History, _report: Report) -> Iterator[Plant]:
+    for index, record in commits(clean):
+        yield index, record._replace(kind="rollback", version=(record.version or 0) - 1)
+
+
+@plant("impossible version")
+def commit_that_is_not_there(clean: History, _report: Report) -> Iterator[Plant]:
+    for index, record in commits(clean):
+        yield index, record._replace(version=clean.after + 1)
+
+
+@plant("version goes backwards")
+def version_older_than_one_that_was_acknowledged(clean: History, _report: Report) -> Iterator[Plant]:
+    versions = sorted((r.end, r.version) for _, r in commits(clean))
+    for index, record in enumerate(clean.records):
+        if record.kind == "snapshot" and record.begin > versions[20][0]:
+            known = max(version or 0 for end, version in versions if end < record.begin)
+            yield index, record._replace(version=known - 1)
+
+
+@plant("version goes backwards")
+def commit_before_one_that_it_followed(clean: History, _report: Report) -> Iterator[Plant]:
+    made = commits(clean)
+    for index, record in made:
+        later = [other for _, other in made if other.begin > record.end]
+        newest = max((other.version or 0 for other in later), default=0) - 1
+        if newest > (record.version or 0):
+            yield index, record._replace(version=newest)
+
+
+@plant("no version is left for a plain write")
+def plain_write_that_others_saw_before(clean: History, _report: Report) -> Iterator[Plant]:
+    end = max(record.end for record in clean.records)
+    for index, record in enumerate(clean.records):
+        if record.kind == "put":
+            yield index, record._replace(begin=end + 1, end=end + 2)
+
+
+@plant("no version is left for a plain write")
+def plain_write_that_was_lost(clean: History, _report: Report) -> Iterator[Plant]:
+    """Acknowledge a plain write that made no version."""
+    for index, record in enumerate(clean.records):
+        if record.kind == "rollback" and effects_of(record._replace(kind="put")).writes:
+            yield index, record._replace(kind="put", version=None)
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_each_kind_of_anomaly_is_found(clean: History, report: Report, kind: str) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    complaint, planter = PLANTS[kind]
+    plants = list(itertools.islice(planter(clean, report), 200))
+    assert plants, "this history has no place for it"
+    for index, record in random.Random(seed).sample(plants, min(3, len(plants))):
+        assert record != clean.records[index]
+        records = [*clean.records[:index], record, *clean.records[index + 1 :]]
+        anomalies = check(records, clean.before, clean.after).anomalies
+        assert complaint in {anomaly.what for anomaly in anomalies}, (clean.records[index], record, anomalies)
+
+
+def test_a_commit_that_is_missing_is_found(clean: History) -> None:
+    for index, _ in random.sample(commits(clean), 3):
+        records = [*clean.records[:index], *clean.records[index + 1 :]]
+        whats = {anomaly.what for anomaly in check(records, clean.before, clean.after).anomalies}
+        assert "a version that nobody made" in whats
