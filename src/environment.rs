@@ -4,20 +4,25 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     error::{Error, Result},
-    format::header::{HEADER_KEY, Header},
+    format::{
+        header::{HEADER_KEY, Header},
+        record::ObjectId,
+    },
     object::{
         container::Hold,
         read_transaction::ReadTransaction,
         write_transaction::{WriteScope, WriteTransaction},
     },
-    options::Options,
-    store::{Generations, PerProcess, Reader, Store, StoreOptions, WriteKind},
+    options::{Durability, Options},
+    store::{Generations, PerProcess, Reader, Store, StoreOptions, Writer},
     sync::{Arc, Mutex, Weak},
     txn::{
         core::{Core, Resized, Terms},
+        deferred::Room,
         patience::Patience,
         read::Pin,
         shared_write::SharedWrite,
+        write::WriteState,
     },
 };
 
@@ -166,25 +171,55 @@ impl Environment {
         WriteTransaction::begin(&self.core, self.terms(), &mut Patience::new(self.options.lock_timeout))
     }
 
-    /// Changes something in a transaction of its own, or in one with what other threads want at the same time. With `freeing`, for deletions, it may use the last bit of room
-    /// that `max_size` leaves.
+    /// Changes something in a transaction of its own, or in one with what other threads want at the same time; with
+    /// [`Durability::Deferred`] in one that is committed later.
     ///
     /// # Errors
     ///
-    /// As [`Environment::write`]; that of `work`, and any of the storage, after which nothing has happened.
+    /// As [`Environment::write`]; that of `work`, and any of the storage, after which nothing has happened. With
+    /// [`Durability::Deferred`] also that of an earlier commit in the background.
     ///
     /// `work` runs on any thread, and again when something failed that was to be committed with it.
     pub fn update<R: Send>(
         &self,
-        freeing: bool,
+        room: Room,
         patience: &mut Patience<'_>,
         mut work: impl FnMut(&mut WriteScope<'_>) -> Result<R> + Send,
     ) -> Result<R> {
         self.check_writable()?;
-        let kind = if freeing { WriteKind::Freeing } else { WriteKind::Normal };
-        self.core.write_once(kind, self.terms(), patience, |state, is_only| {
-            work(&mut WriteScope::new(state, is_only))
-        })
+        let terms = self.terms();
+        let work = |state: &mut WriteState<Writer>, is_only| work(&mut WriteScope::new(state, is_only));
+        if terms.durability == Durability::Deferred {
+            return self.core.write_deferred(room, terms, self.options.flush_interval, patience, work);
+        }
+        self.core.write_once(room.kind(), terms, patience, work)
+    }
+
+    /// Commits what was deferred.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the storage, now or of an earlier commit in the background: what was deferred then is lost.
+    pub fn flush(&self) -> Result<()> {
+        self.core.check_deferred()?;
+        self.core.flush()
+    }
+
+    /// Whether something was deferred and waits for its commit.
+    #[inline]
+    pub fn has_deferred(&self) -> bool {
+        self.core.has_gathered()
+    }
+
+    /// What was deferred and waits for its commit, which this process sees.
+    #[inline]
+    pub fn deferred(&self) -> Option<Arc<SharedWrite>> {
+        self.core.gathered()
+    }
+
+    /// Holds an object for as long as the answer lives.
+    pub fn keep(&self, id: ObjectId) -> Hold {
+        Hold::new(&self.core.memory, id)
     }
 
     /// Begins a write transaction that any thread may end.
@@ -224,6 +259,7 @@ impl Environment {
     ///
     /// `Io` when the disk fails.
     pub fn sync(&self) -> Result<()> {
+        self.flush()?;
         self.core.generations.current().sync()
     }
 
@@ -313,6 +349,28 @@ fn open_core(
     let core = Arc::new(Core::new(generations));
     opened.push(Arc::downgrade(&core));
     Ok(core)
+}
+
+/// Commits what was deferred, of all maps of this process.
+///
+/// # Errors
+///
+/// The first that comes; the others are committed all the same.
+pub fn flush_all() -> Result<()> {
+    let opened: Vec<_> = OPENED.get().lock().iter().filter_map(Weak::upgrade).collect();
+    let mut outcome = Ok(());
+    for core in opened {
+        outcome = outcome.and(core.check_deferred()).and(core.flush());
+    }
+    outcome
+}
+
+/// As [`flush_all`], for one whose own business is another: an error is told to the next one who writes to the map.
+pub fn settle_all() {
+    let opened: Vec<_> = OPENED.get().lock().iter().filter_map(Weak::upgrade).collect();
+    for core in opened {
+        core.flush_for_others();
+    }
 }
 
 /// A random number that tells maps apart.

@@ -20,7 +20,7 @@ mod store;
 mod sync;
 mod txn;
 
-pub use environment::{Environment, Stats};
+pub use environment::{Environment, Stats, flush_all, settle_all};
 pub use error::{Error, Result};
 pub use format::{
     builder::{Block, Draft, Role, ValueBuilder},
@@ -49,6 +49,7 @@ pub use store::{Location, Reader as ReaderSlot};
 pub use txn::{
     change::{Change, Position, Stamp},
     core::Resized,
+    deferred::Room,
     entry::EntryKey,
     patience::Patience,
     scan::Span,

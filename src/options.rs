@@ -22,6 +22,8 @@ pub struct Options {
     pub lock_timeout: Option<Duration>,
     /// What a commit waits for.
     pub durability: Durability,
+    /// How long writes wait for their commit with [`Durability::Deferred`].
+    pub flush_interval: Duration,
 }
 
 /// What a commit waits for before it returns.
@@ -33,6 +35,9 @@ pub enum Durability {
     Sync,
     /// Until all but its last step would: a power cut may lose the last commit, and nothing else.
     NoMetaSync,
+    /// Single writes of this process are gathered, and committed together soon, as with [`Durability::Sync`]. This process
+    /// sees them at once. A crash loses what waits; never a part of one write. Transactions are committed when they end.
+    Deferred,
 }
 
 impl Default for Options {
@@ -43,6 +48,7 @@ impl Default for Options {
             max_size: None,
             lock_timeout: None,
             durability: Durability::Sync,
+            flush_interval: Duration::from_millis(50),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit as _atexit
+import os as _os
 from collections import abc as _abc
 
 from oocmap._classes import register
@@ -21,6 +23,8 @@ from oocmap._oocmap import (
     ValuesView,
     __version__,
 )
+from oocmap._oocmap import flush_all as _flush_all
+from oocmap._oocmap import settle_all as _settle_all
 from oocmap.exceptions import (
     ClosedError,
     CommitOutcomeUnknownError,
@@ -83,3 +87,8 @@ _abc.Set.register(LazyFrozenSet)
 _abc.KeysView.register(KeysView)
 _abc.ValuesView.register(ValuesView)
 _abc.ItemsView.register(ItemsView)
+
+# What was deferred is not lost at exit, and a forked child sees it.
+_atexit.register(_flush_all)
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(before=_settle_all)

@@ -125,7 +125,8 @@ class OOCMap(Mapping, abc.MutableMapping[Any, Any]):
         readonly: bool = False,
         create: bool = True,
         max_size: int | None = None,
-        durability: Literal["sync", "nometasync"] = "sync",
+        durability: Literal["sync", "nometasync", "deferred"] = "sync",
+        flush_interval: float = 0.05,
         lock_timeout: float | None = None,
         allow_pickle: bool = False,
     ) -> None: ...
@@ -157,6 +158,8 @@ class Transaction(Mapping, abc.MutableMapping[Any, Any]):
         /,
     ) -> None: ...
 
+def flush_all() -> None: ...
+def settle_all() -> None: ...
 def follow(opened: Mapping, handed: bytes, /) -> Snapshot: ...
 @final
 class Snapshot(Mapping):

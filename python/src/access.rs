@@ -6,7 +6,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 
-use oocmap::{Environment, Options, ReadTransaction, Reader, SharedScan, SharedWrite, Span, WriteScope};
+use oocmap::{
+    Environment, Error, Options, ReadTransaction, Reader, Room, SharedScan, SharedWrite, Span, WriteScope,
+};
 use pyo3::{prelude::*, types::PyMapping};
 
 use crate::{
@@ -40,7 +42,7 @@ impl Opened {
         match &*self.environment.read().unwrap_or_else(PoisonError::into_inner) {
             Some(environment) if !environment.is_inherited() => return work(environment).or_raise(),
             Some(_) => {}
-            None => return Err(errors::to_python(oocmap::Error::Closed)),
+            None => return Err(errors::to_python(Error::Closed)),
         }
         self.reopen()?;
         self.with(work)
@@ -64,6 +66,15 @@ impl Opened {
     /// The environment; raises when the map is closed.
     pub(crate) fn environment(&self) -> PyResult<Environment> {
         self.with(|environment| Ok(environment.clone()))
+    }
+
+    /// Commits what this process deferred, so that its readers see it.
+    #[inline]
+    pub(crate) fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        match self.with(|environment| Ok(environment.deferred().map(|_| environment.clone())))? {
+            None => Ok(()),
+            Some(environment) => py.detach(|| environment.flush()).or_raise(),
+        }
     }
 
     /// Remembers a transaction, which closing the handle rolls back.
@@ -113,6 +124,27 @@ pub(crate) enum Access {
     Write { opened: Arc<Opened>, origin: Arc<Origin>, transaction: Arc<SharedWrite>, nested: Option<u64> },
     /// One version.
     Version { opened: Arc<Opened>, origin: Arc<Origin>, kept: Arc<Kept> },
+}
+
+/// What a live map is read through at one moment.
+enum Now {
+    /// The transaction that this thread has open.
+    Own(Arc<SharedWrite>),
+    /// The newest version, when this process has not deferred anything.
+    Version(ReadTransaction),
+    /// What this process deferred has to be committed first.
+    Deferred,
+}
+
+impl Now {
+    #[inline]
+    fn of(environment: &Environment) -> oocmap::Result<Self> {
+        match environment.participating() {
+            Some(transaction) => Ok(Self::Own(transaction)),
+            None if environment.has_deferred() => Ok(Self::Deferred),
+            None => environment.current().map(Self::Version),
+        }
+    }
 }
 
 impl std::fmt::Debug for Access {
@@ -174,7 +206,7 @@ impl Access {
                 if transaction.is_open(*nested) {
                     Ok(())
                 } else {
-                    Err(errors::to_python(oocmap::Error::TransactionClosed))
+                    Err(errors::to_python(Error::TransactionClosed))
                 }
             }
         }
@@ -184,16 +216,16 @@ impl Access {
     pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
         match self {
             Self::Live { opened, .. } => {
-                let reader = opened.with(|environment| match environment.participating() {
-                    None => environment.current().map(Reader::Version),
-                    Some(transaction) => Ok(Reader::Transaction(transaction)),
-                })?;
-                match reader {
-                    Reader::Transaction(transaction) if !tasks::takes_part(py, &transaction)? => {
-                        opened.with(Environment::current).map(Reader::Version)
+                let now = opened.with(|environment| Now::of(environment))?;
+                if let Now::Own(transaction) = now {
+                    if tasks::takes_part(py, &transaction)? {
+                        return Ok(Reader::Transaction(transaction));
                     }
-                    reader => Ok(reader),
+                } else if let Now::Version(read) = now {
+                    return Ok(Reader::Version(read));
                 }
+                opened.settle(py)?;
+                opened.with(Environment::current).map(Reader::Version)
             }
             Self::Write { transaction, .. } => {
                 self.check(py)?;
@@ -203,12 +235,22 @@ impl Access {
         }
     }
 
+    /// What this process deferred, when that is what a look-up has to see.
+    #[inline]
+    fn deferred(&self) -> PyResult<Option<Arc<SharedWrite>>> {
+        let Self::Live { opened, .. } = self else { return Ok(None) };
+        opened.with(|environment| {
+            Ok(if environment.participating().is_none() { environment.deferred() } else { None })
+        })
+    }
+
     /// The version of a snapshot, or else the newest committed one.
     pub(crate) fn committed(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
         if let Self::Version { kept, .. } = self {
             return kept.read(py);
         }
         self.check(py)?;
+        self.opened().settle(py)?;
         self.opened().with(Environment::current)
     }
 
@@ -260,6 +302,16 @@ impl Access {
         py: Python<'py>,
         ordered: &[u8],
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if let Some(deferred) = self.deferred()? {
+            match deferred.get(ordered) {
+                // It was committed in between.
+                Err(Error::TransactionClosed) => {}
+                found => {
+                    let found = found.or_raise()?;
+                    return found.map(|copied| decode::copied(py, self, copied, ordered)).transpose();
+                }
+            }
+        }
         match self.reader(py)? {
             Reader::Version(read) => match read.stored(ordered).or_raise()? {
                 Some(stored) => decode::stored(py, &read, self, stored, ordered).map(Some),
@@ -274,8 +326,14 @@ impl Access {
 
     pub(crate) fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let ordered = key::look_up(key)?;
+        let Some(ordered) = ordered else { return self.check(py).map(|()| false) };
+        if let Some(deferred) = self.deferred()? {
+            match deferred.contains(&ordered) {
+                Err(Error::TransactionClosed) => {}
+                found => return found.or_raise(),
+            }
+        }
         let reader = self.reader(py)?;
-        let Some(ordered) = ordered else { return Ok(false) };
         match reader {
             Reader::Version(read) => read.contains(&ordered),
             Reader::Transaction(transaction) => transaction.contains(&ordered),
@@ -294,7 +352,7 @@ impl Access {
                 Reader::Transaction(transaction) => {
                     let Some(copied) = transaction.get(ordered).or_raise()? else { return Ok(None) };
                     let value = decode::copied(py, self, copied, ordered)?;
-                    let taken = self.change(py, true, |scope| scope.delete(ordered))?;
+                    let taken = self.change(py, Room::Frees, |scope| scope.delete(ordered))?;
                     return Ok(taken.then_some(value));
                 }
                 Reader::Version(read) => {
@@ -302,7 +360,7 @@ impl Access {
                     let Some(stored) = read.stored(ordered).or_raise()? else { return Ok(None) };
                     let value = decode::stored(py, &read, self, stored, ordered)?;
                     // Whoever changed it meanwhile was first, and this one takes what they left.
-                    if self.change(py, true, |scope| scope.delete_unchanged(ordered, raw))? {
+                    if self.change(py, Room::Frees, |scope| scope.delete_unchanged(ordered, raw))? {
                         return Ok(Some(value));
                     }
                 }
@@ -314,12 +372,12 @@ impl Access {
     pub(crate) fn change<R: Send>(
         &self,
         py: Python<'_>,
-        freeing: bool,
+        room: Room,
         work: impl FnMut(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
     ) -> PyResult<R> {
         match self.writer(py)? {
             Some(transaction) => transaction.update_one(work).or_raise(),
-            None => self.commit_alone(py, freeing, work),
+            None => self.commit_alone(py, room, work),
         }
     }
 
@@ -327,24 +385,23 @@ impl Access {
     pub(crate) fn change_all<R: Send>(
         &self,
         py: Python<'_>,
+        room: Room,
         work: impl FnMut(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
     ) -> PyResult<R> {
         match self.writer(py)? {
             Some(transaction) => transaction.update(work).or_raise(),
-            None => self.commit_alone(py, false, work),
+            None => self.commit_alone(py, room, work),
         }
     }
 
     fn commit_alone<R: Send>(
         &self,
         py: Python<'_>,
-        freeing: bool,
+        room: Room,
         work: impl FnMut(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
     ) -> PyResult<R> {
         let environment = self.opened().environment()?;
-        waiting(py, environment.options().lock_timeout, |patience| {
-            environment.update(freeing, patience, work)
-        })
+        waiting(py, environment.options().lock_timeout, |patience| environment.update(room, patience, work))
     }
 }
 

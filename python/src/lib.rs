@@ -40,7 +40,7 @@ mod _oocmap {
             bytearray::LazyByteArray, dict::LazyDict, iterators::LazyIterator, list::LazyList,
             set::LazyFrozenSet, set::LazySet, tuple::LazyTuple,
         },
-        map::OOCMap,
+        map::{OOCMap, flush_all, settle_all},
         mapping::Mapping,
         snapshot::{Snapshot, follow},
         transaction::Transaction,

@@ -11,6 +11,7 @@ use pyo3::{
 
 use crate::{
     access::{Access, Opened},
+    errors::OrRaise,
     mapping::Mapping,
     names::Origin,
     pending::{seconds, waiting},
@@ -28,9 +29,14 @@ use crate::{
 ///     Make the file when it is missing.
 /// max_size : int or None
 ///     The largest size of the data file, in bytes; ``None`` or 0 for as large as the disk.
-/// durability : {"sync", "nometasync"}
+/// durability : {"sync", "nometasync", "deferred"}
 ///     With ``"sync"`` what was committed survives a power cut. With ``"nometasync"`` a power cut may lose the last
-///     commit; never more, and it never leaves an inconsistent map.
+///     commit; never more, and it never leaves an inconsistent map. With ``"deferred"`` plain writes of this process are
+///     committed together, at the latest after ``flush_interval`` or at ``sync()``, ``close()`` and exit: this process sees
+///     them at once, others when they are committed, and a crash loses those that were not, never a part of one.
+///     Transactions are committed when they end.
+/// flush_interval : float
+///     For how many seconds deferred writes wait at most.
 /// lock_timeout : float or None
 ///     Seconds to wait for another writer before ``LockTimeoutError``; ``None`` to wait for ever.
 /// allow_pickle : bool
@@ -53,7 +59,7 @@ impl OOCMap {
     #[new]
     #[pyo3(
         signature = (*args, **kwargs),
-        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', lock_timeout=None, allow_pickle=False)"
+        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', flush_interval=0.05, lock_timeout=None, allow_pickle=False)"
     )]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         // `__init__` opens, so that subclasses may have arguments of their own.
@@ -61,7 +67,7 @@ impl OOCMap {
         PyClassInitializer::from(Mapping::unopened()).add_subclass(Self)
     }
 
-    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", lock_timeout=None, allow_pickle=false))]
+    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", flush_interval=0.05, lock_timeout=None, allow_pickle=false))]
     #[expect(clippy::too_many_arguments, reason = "the options of a map")]
     fn __init__(
         slf: Bound<'_, Self>,
@@ -70,6 +76,7 @@ impl OOCMap {
         create: bool,
         max_size: Option<&Bound<'_, PyAny>>,
         durability: &str,
+        flush_interval: f64,
         lock_timeout: Option<f64>,
         allow_pickle: bool,
     ) -> PyResult<()> {
@@ -79,7 +86,8 @@ impl OOCMap {
             readonly,
             create,
             max_size: size(max_size)?,
-            lock_timeout: seconds(lock_timeout)?,
+            lock_timeout: seconds("lock_timeout", lock_timeout)?,
+            flush_interval: seconds("flush_interval", Some(flush_interval))?.unwrap_or_default(),
             durability: durability_of(durability)?,
         };
         let environment = waiting(py, options.lock_timeout, |patience| {
@@ -99,20 +107,30 @@ impl OOCMap {
 
     /// Close the handle; what was read from it stays good, and other handles to the map stay open.
     ///
-    /// A transaction that was begun through it and is still open is rolled back.
-    fn close(slf: &Bound<'_, Self>) {
+    /// A transaction that was begun through it and is still open is rolled back. Deferred writes are committed.
+    ///
+    /// Raises
+    /// ------
+    /// OSError
+    ///     When the disk failed and deferred writes were lost; the handle is closed all the same.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let Some(access) = slf.as_super().get().opened() else { return };
-        let Some(environment) = access.opened().close() else { return };
+        let Some(access) = slf.as_super().get().opened() else { return Ok(()) };
+        let Some(environment) = access.opened().close() else { return Ok(()) };
         let begun = access.opened().begun();
         py.detach(move || {
             if let Some(transaction) = begun {
                 // It may have ended a moment ago, which is as good.
                 let _ = transaction.roll_back();
             }
+            if environment.is_inherited() {
+                return Ok(());
+            }
+            let flushed = environment.flush();
             environment.release();
-            drop(environment);
-        });
+            flushed
+        })
+        .or_raise()
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
@@ -126,9 +144,9 @@ impl OOCMap {
         exc_type: &Bound<'_, PyAny>,
         exc_value: &Bound<'_, PyAny>,
         traceback: &Bound<'_, PyAny>,
-    ) {
+    ) -> PyResult<()> {
         let _ = (exc_type, exc_value, traceback);
-        Self::close(slf);
+        Self::close(slf)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -171,6 +189,7 @@ pub(crate) fn reopening<'py>(py: Python<'py>, access: &Access) -> PyResult<(Path
     keywords.set_item("lock_timeout", options.lock_timeout.map(|limit| limit.as_secs_f64()))?;
     keywords.set_item("allow_pickle", access.origin().allow_pickle)?;
     keywords.set_item("durability", name_of(options.durability))?;
+    keywords.set_item("flush_interval", options.flush_interval.as_secs_f64())?;
     Ok((std::path::absolute(path)?, keywords))
 }
 
@@ -197,15 +216,17 @@ fn durability_of(name: &str) -> PyResult<Durability> {
     match name {
         "sync" => Ok(Durability::Sync),
         "nometasync" => Ok(Durability::NoMetaSync),
-        other => {
-            Err(PyValueError::new_err(format!("durability is {other:?}; give \"sync\" or \"nometasync\"")))
-        }
+        "deferred" => Ok(Durability::Deferred),
+        other => Err(PyValueError::new_err(format!(
+            "durability is {other:?}; give \"sync\", \"nometasync\" or \"deferred\""
+        ))),
     }
 }
 
 fn name_of(durability: Durability) -> &'static str {
     match durability {
         Durability::NoMetaSync => "nometasync",
+        Durability::Deferred => "deferred",
         _ => "sync",
     }
 }
@@ -221,4 +242,16 @@ fn size(size: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
             }
         },
     }
+}
+
+/// Commit what was deferred, of all maps of this process.
+#[pyfunction]
+pub(crate) fn flush_all(py: Python<'_>) -> PyResult<()> {
+    py.detach(oocmap::flush_all).or_raise()
+}
+
+/// Commit what was deferred, of all maps of this process; an error is raised by the next write to the map.
+#[pyfunction]
+pub(crate) fn settle_all(py: Python<'_>) {
+    py.detach(oocmap::settle_all);
 }

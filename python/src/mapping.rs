@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use oocmap::{ContainerKind, Copied, Draft, EntryKey, Reader, Span, Stored};
+use oocmap::{ContainerKind, Copied, Draft, EntryKey, Reader, Room, Span, Stored};
 use pyo3::{
     exceptions::{PyKeyError, PyTypeError},
     intern,
@@ -27,6 +27,9 @@ use crate::{
     transaction::Transaction,
     views::{ItemsView, KeysView, MapRange, ValuesView, Viewed},
 };
+
+/// What an entry may take beside its value, in bytes.
+const PAGE: usize = 4096;
 
 /// The common base of maps, transactions and snapshots.
 #[pyclass(frozen, subclass, mapping, weakref, module = "oocmap._oocmap")]
@@ -64,9 +67,10 @@ impl Mapping {
     }
 
     fn store(&self, py: Python<'_>, key: &EntryKey, draft: Draft) -> PyResult<()> {
+        let room = Room::Bytes(draft.size());
         let mut draft = Some(draft);
         self.access()?
-            .change(py, false, |scope| {
+            .change(py, room, |scope| {
                 let draft = scope.take(&mut draft)?;
                 scope.put(key, draft)
             })
@@ -90,8 +94,9 @@ impl Mapping {
         if entries.is_empty() {
             return Ok(());
         }
+        let room = Room::Bytes(entries.iter().map(|(_, draft)| draft.size() + PAGE).sum());
         let mut entries = Some(entries);
-        access.change_all(py, |scope| {
+        access.change_all(py, room, |scope| {
             for (key, draft) in scope.take(&mut entries)? {
                 scope.put(&key, draft)?;
             }
@@ -144,7 +149,11 @@ impl Mapping {
         let access = self.access()?;
         access.writer(py)?;
         let Some(ordered) = key::look_up(key)? else { return Err(no_key(key)) };
-        if access.change(py, true, |scope| scope.delete(&ordered))? { Ok(()) } else { Err(no_key(key)) }
+        if access.change(py, Room::Frees, |scope| scope.delete(&ordered))? {
+            Ok(())
+        } else {
+            Err(no_key(key))
+        }
     }
 
     fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -189,8 +198,9 @@ impl Mapping {
         }
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
         let (key, draft) = (key::entry_key(key)?, encode::draft(&default, access)?);
+        let room = Room::Bytes(draft.size());
         let mut draft = Some(draft);
-        let stored = access.change_all(py, |scope| {
+        let stored = access.change_all(py, room, |scope| {
             let found = scope.get(key.ordered())?;
             if found.is_some() {
                 return Ok(found);
@@ -276,7 +286,7 @@ impl Mapping {
             clippy::redundant_closure_for_method_calls,
             reason = "the method is not general enough a function"
         )]
-        self.access()?.change(py, true, |scope| scope.clear())
+        self.access()?.change(py, Room::Frees, |scope| scope.clear())
     }
     /// Return a live, set-like view of the keys, in key order.
     fn keys(&self) -> PyResult<KeysView> {
@@ -443,7 +453,7 @@ impl Mapping {
                     "transaction() got an unexpected keyword argument {name}"
                 )));
             }
-            limit = seconds(value.extract()?)?;
+            limit = seconds("lock_timeout", value.extract()?)?;
         }
         if readonly {
             return Ok(self.snapshot(py)?.into_any());
@@ -512,8 +522,9 @@ impl Mapping {
     /// -------
     /// dict
     ///     ``entries``; ``objects``: how many records and parts of long containers stand outside of entries;
-    ///     ``file_size`` and ``free_bytes``, in bytes; ``readers``, a list with the ``pid`` of each process that has a
-    ///     version pinned and how many versions that is ``behind``; ``version``; ``format``.
+    ///     ``file_size`` and ``free_bytes``, in bytes; ``readers``, a list of those in all processes that have a version
+    ///     pinned: the ``pid``, the native id of the ``thread`` that pinned it, its ``age`` in seconds, and how many
+    ///     versions it is ``behind``; ``version``; ``format``.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let access = self.access()?;
         access.check(py)?;
@@ -528,6 +539,8 @@ impl Mapping {
         for reader in stats.readers {
             let entry = PyDict::new(py);
             entry.set_item("pid", reader.process)?;
+            entry.set_item("thread", reader.thread)?;
+            entry.set_item("age", reader.age.map(|age| age.as_secs_f64()))?;
             entry.set_item("behind", reader.behind)?;
             readers.append(entry)?;
         }

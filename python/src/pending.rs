@@ -33,14 +33,12 @@ pub(crate) fn waiting<R: Send>(
     }
 }
 
-/// A time limit in seconds, as Python gives it.
-pub(crate) fn seconds(limit: Option<f64>) -> PyResult<Option<Duration>> {
+/// A time in seconds, as Python gives it for an argument.
+pub(crate) fn seconds(name: &str, limit: Option<f64>) -> PyResult<Option<Duration>> {
     match limit {
         None => Ok(None),
         Some(limit) => Duration::try_from_secs_f64(limit).map(Some).map_err(|_| {
-            PyValueError::new_err(format!(
-                "lock_timeout is {limit}; give seconds from 0 on, or None to wait for ever"
-            ))
+            PyValueError::new_err(format!("{name} is {limit}; give a number of seconds from 0 on"))
         }),
     }
 }

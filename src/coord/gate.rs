@@ -86,6 +86,11 @@ impl Gate {
         }
     }
 
+    /// Whether someone waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.state.lock().queue.is_empty()
+    }
+
     /// Lets the next one in.
     pub(crate) fn leave(&self) {
         self.state.lock().owner = None;

@@ -1,5 +1,6 @@
 //! Who may go first: pure state machines without storage, which loom checks as they stand.
 
+pub(crate) mod deferral;
 pub(crate) mod gate;
 pub(crate) mod generation;
 pub(crate) mod group;

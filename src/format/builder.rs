@@ -567,6 +567,14 @@ pub(crate) enum DraftKind {
 }
 
 impl Draft {
+    /// How many bytes it takes, about.
+    pub fn size(&self) -> usize {
+        match &self.0 {
+            DraftKind::Scalar(bytes) | DraftKind::Archive(bytes) => bytes.len(),
+            DraftKind::Record(builder) => 4 * builder.words.len() + builder.heap.len(),
+        }
+    }
+
     /// A value that is one leaf.
     pub fn scalar(value: &Scalar<'_>) -> Self {
         let mut encoded = Vec::new();

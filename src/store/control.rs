@@ -288,6 +288,11 @@ impl Control {
         }
     }
 
+    /// Whether a process waits for the right to write.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.page().is_some_and(Page::has_waiters)
+    }
+
     /// A number for the turn of the present writer; `None` while nobody writes.
     pub(super) fn turn(&self) -> Option<u64> {
         let Some(page) = self.page() else { return self.is_writing().then_some(0) };

@@ -240,6 +240,11 @@ impl Store {
         self.control.as_ref().map_or(Ok(()), |control| control.lock_writer(waiting))
     }
 
+    /// Whether other processes wait for the right to write.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| control.is_awaited())
+    }
+
     /// Gives the right to write back.
     pub(crate) fn unlock_writer(&self) {
         if let Some(control) = &self.control {
@@ -543,7 +548,7 @@ impl Store {
     }
 
     /// How many bytes the newest version occupies.
-    fn used_bytes(&self) -> Result<u64> {
+    pub(crate) fn used_bytes(&self) -> Result<u64> {
         let newest = self.metas.newest();
         // A writer may be changing the other page, never the newest one. Two commits may come in between, and
         // then the copy is that of a newer version or torn; whoever needs more than it says finds that out

@@ -5,7 +5,7 @@
 //!
 //! | at | what |
 //! |---|---|
-//! | 24 | `u64` a number that the slot never had before, while its version is pinned for sure; else 0 |
+//! | 24 | `u64` a number that the slot never had before, while its version is pinned for sure; 1 while it may not be, or not for long; 0 when nobody has it |
 //! | 32 | `u64` when it was pinned, in nanoseconds of the system's monotonic clock |
 //! | 40 | `u64` the system's number of the thread |
 //!
@@ -49,6 +49,9 @@ pub struct Reader {
     pub behind: u64,
 }
 
+/// The number of a slot whose version nobody may rely on.
+const UNSURE: u64 = 1;
+
 const VERSION_AT: usize = 0;
 const PROCESS_AT: usize = 8;
 const NUMBER_AT: usize = 24;
@@ -67,7 +70,7 @@ pub(super) struct ReaderTable {
     _mapped: Own<File>,
     slots: u32,
     process: u32,
-    /// Held while a slot is claimed, so that it is the only one of this process that has no number.
+    /// Held while a slot is claimed, so that no other one of this process has the number 0.
     claiming: Mutex<()>,
 }
 
@@ -122,7 +125,7 @@ impl ReaderTable {
     fn follow(&self, own: u32, version: u64) -> io::Result<bool> {
         let (number, slot) = (self.number(own), self.word(own, VERSION_AT));
         // Nobody may rely on it before it is sure.
-        let own_number = number.swap(0, Ordering::SeqCst);
+        let own_number = number.swap(UNSURE, Ordering::SeqCst);
         let before = slot.swap(version, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let is_pinned = self.is_pinned(version);
@@ -137,7 +140,7 @@ impl ReaderTable {
     fn is_pinned(&self, version: u64) -> io::Result<bool> {
         for index in 0..self.slots {
             let number = self.number(index).load(Ordering::SeqCst);
-            if number != 0
+            if number > UNSURE
                 && self.version(index) == version
                 && self.is_alive(self.process(index))?
                 && self.number(index).load(Ordering::SeqCst) == number
@@ -239,10 +242,14 @@ impl Slot {
 
     /// Lets nobody rely on it any more; it has to be dropped when no write transaction is left that is under way now.
     pub(super) fn close(&self) {
+        self.set_number(UNSURE);
+    }
+
+    fn set_number(&self, number: u64) {
         if let Some((table, index)) = &self.place
             && self.txn.is_own()
         {
-            table.number(*index).store(0, Ordering::SeqCst);
+            table.number(*index).store(number, Ordering::SeqCst);
             fence(Ordering::SeqCst);
         }
     }
@@ -250,7 +257,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.close();
+        self.set_number(0);
     }
 }
 
@@ -266,7 +273,7 @@ fn next_number() -> Result<u64> {
         *first = Some(u64::from_ne_bytes(random));
     }
     let number = first.unwrap_or_default().wrapping_add(numbers.drawn.fetch_add(1, Ordering::Relaxed));
-    Ok(number.max(1))
+    Ok(number.max(UNSURE + 1))
 }
 
 #[derive(Default)]

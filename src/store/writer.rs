@@ -89,7 +89,7 @@ impl Writer {
         let Self { txn, turn } = self;
         let store = &turn.0;
         let txn = txn.take().ok_or_else(Store::inherited)?;
-        store.set_meta_sync(durability == Durability::Sync)?;
+        store.set_meta_sync(durability != Durability::NoMetaSync)?;
         let Err(error) = txn.commit() else {
             return Ok(());
         };

@@ -115,6 +115,7 @@ impl Core {
         mut work: impl FnMut(&mut WriteState<Writer>, bool) -> Result<R> + Send,
     ) -> Result<R> {
         self.check_writable()?;
+        self.flush()?;
         let mut result = None;
         let job = Box::new(|state: &mut WriteState<Writer>, is_only: bool| {
             result = Some(work(state, is_only)?);
@@ -134,7 +135,13 @@ impl Core {
     /// Waits until someone has done the job, or for the turn to do it with all others that wait.
     fn wait_for(self: &Arc<Self>, submitted: &mut Submitted<'_>, patience: &mut Patience<'_>) -> Result<()> {
         let ticket = submitted.ticket;
-        let wait = || if self.jobs.is_done(ticket) { Wait::GiveUp } else { patience.next() };
+        let wait = || {
+            if self.jobs.is_done(ticket) {
+                return Wait::GiveUp;
+            }
+            self.flush_for_others();
+            patience.next()
+        };
         match self.gate.enter(thread_token(), wait) {
             Entry::AlreadyInside => Err(Self::already_inside()),
             Entry::GaveUp => submitted.fetch().unwrap_or_else(|| Err(patience.error())),

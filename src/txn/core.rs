@@ -6,18 +6,19 @@ use std::{
 };
 
 use super::{
-    commit::Jobs, memory::Memory, patience::Patience, read::Pinned, shared_write::SharedWrite,
-    thread::WriterThread, write::WriteState,
+    commit::Jobs, deferred::Batch, memory::Memory, patience::Patience, read::Pinned,
+    shared_write::SharedWrite, thread::WriterThread, write::WriteState,
 };
 use crate::{
     coord::{
+        deferral::Deferral,
         gate::{Entry, Gate},
         idle::{Idle, Step},
     },
     error::{Error, Result},
     options::Durability,
     store::{Generations, Store, Writer},
-    sync::{Arc, AtomicU64, Mutex, OnceLock, Ordering, Weak},
+    sync::{Arc, AtomicBool, AtomicU64, Mutex, OnceLock, Ordering, Weak},
 };
 
 /// How long a snapshot that plain reads share may stay unused before it is let go.
@@ -33,6 +34,16 @@ pub(crate) struct Core {
     pub(crate) memory: Arc<Memory>,
     pub(super) gate: Gate,
     pub(super) jobs: Jobs,
+    /// The writes of this process that wait for their commit, and whether there are any.
+    pub(super) batch: Mutex<Option<Batch>>,
+    pub(super) has_batch: AtomicBool,
+    /// Held by the one who begins to gather, and by the one who commits what was gathered.
+    pub(super) beginning: Mutex<()>,
+    pub(super) flushing: Mutex<()>,
+    /// Why a commit in the background failed.
+    pub(super) failed: Mutex<Option<Error>>,
+    pub(super) deferral: Arc<Deferral>,
+    pub(super) flusher: OnceLock<()>,
     /// The newest version that plain reads asked for.
     current: Mutex<Option<Arc<Pinned>>>,
     idle: Arc<Idle>,
@@ -60,6 +71,13 @@ impl Core {
             memory: Arc::default(),
             gate: Gate::default(),
             jobs: Jobs::default(),
+            batch: Mutex::default(),
+            has_batch: AtomicBool::new(false),
+            beginning: Mutex::default(),
+            flushing: Mutex::default(),
+            failed: Mutex::default(),
+            deferral: Arc::default(),
+            flusher: OnceLock::new(),
             current: Mutex::default(),
             idle: Arc::default(),
             releaser: OnceLock::new(),
@@ -87,6 +105,7 @@ impl Core {
         if self.is_inherited() {
             return Err(Store::inherited());
         }
+        self.flush()?;
         if let Some(pinned) = &*self.current.lock()
             && pinned.snapshot().is_newest()
         {
@@ -108,6 +127,7 @@ impl Core {
 
     /// The newest committed version, pinned anew.
     pub(crate) fn pin(&self) -> Result<Pinned> {
+        self.flush()?;
         let pinned = Pinned::new(self.generations.snapshot()?)?;
         self.memory.learn(pinned.snapshot(), pinned.header())?;
         Ok(pinned)
@@ -199,8 +219,18 @@ impl Core {
 
     /// Waits until no other thread and no other process writes.
     pub(crate) fn take_turn(self: &Arc<Self>, patience: &mut Patience<'_>) -> Result<Turn> {
+        self.take_turn_as(thread_token(), patience)
+    }
+
+    /// As [`Core::take_turn`], for an owner who is no thread.
+    pub(super) fn take_turn_as(self: &Arc<Self>, owner: u64, patience: &mut Patience<'_>) -> Result<Turn> {
         self.check_writable()?;
-        match self.gate.enter(thread_token(), || patience.next()) {
+        self.flush()?;
+        let wait = || {
+            self.flush_for_others();
+            patience.next()
+        };
+        match self.gate.enter(owner, wait) {
             Entry::Entered => self.turn(patience),
             Entry::AlreadyInside => Err(Self::already_inside()),
             Entry::GaveUp => Err(patience.error()),
@@ -288,6 +318,7 @@ impl Drop for Core {
         // A fork has none of the threads that would be told, and may have their locks for ever.
         if !self.is_inherited() {
             self.idle.end();
+            self.deferral.end();
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod change;
 pub(crate) mod changes;
 pub(crate) mod commit;
 pub(crate) mod core;
+pub(crate) mod deferred;
 pub(crate) mod entry;
 pub(crate) mod live;
 pub(crate) mod long;

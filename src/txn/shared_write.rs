@@ -2,6 +2,7 @@
 
 use super::{
     core::{Core, Terms, Turn, thread_token},
+    deferred::GATHERER,
     patience::Patience,
     write::{Savepoint, WriteState},
 };
@@ -70,7 +71,27 @@ impl std::fmt::Debug for SharedWrite {
 impl SharedWrite {
     /// Begins a transaction that this thread owns.
     pub(crate) fn begin(core: &Arc<Core>, terms: Terms, patience: &mut Patience<'_>) -> Result<Arc<Self>> {
-        let turn = core.take_turn(patience)?;
+        let transaction = Self::begin_as(thread_token(), core, terms, patience)?;
+        core.set_active(&transaction);
+        Ok(transaction)
+    }
+
+    /// Begins a transaction that gathers the writes of all threads.
+    pub(super) fn begin_batch(
+        core: &Arc<Core>,
+        terms: Terms,
+        patience: &mut Patience<'_>,
+    ) -> Result<Arc<Self>> {
+        Self::begin_as(GATHERER, core, terms, patience)
+    }
+
+    fn begin_as(
+        owner: u64,
+        core: &Arc<Core>,
+        terms: Terms,
+        patience: &mut Patience<'_>,
+    ) -> Result<Arc<Self>> {
+        let turn = core.take_turn_as(owner, patience)?;
         let thread = core.writer_thread()?;
         let (writer, turn) = thread.begin(terms.max_size, turn, patience)?;
         let state = match WriteState::new(writer, Arc::clone(&core.memory)) {
@@ -81,16 +102,14 @@ impl SharedWrite {
             }
         };
         let open = Open { state, nested: Vec::new(), next_nested: 1, turn };
-        let transaction = Arc::new(Self {
-            owner: thread_token(),
+        Ok(Arc::new(Self {
+            owner,
             task: AtomicU64::new(0),
             terms,
             version: AtomicU64::new(0),
             phase: Mutex::new(Phase::Open(Box::new(open))),
             ended: Mutex::new(Phase::Ended),
-        });
-        core.set_active(&transaction);
-        Ok(transaction)
+        }))
     }
 
     /// The thread that began it.
@@ -152,6 +171,22 @@ impl SharedWrite {
             }
             result
         })
+    }
+
+    /// As [`SharedWrite::write`], for a transaction that gathers the writes of all threads; answers too how often entries
+    /// and elements were inserted and deleted. `None`, with nothing done, when it has ended.
+    pub(super) fn gather<R>(
+        &self,
+        work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
+    ) -> Option<(Result<R>, (u64, u64))> {
+        let mut resized = None;
+        let result = self.write(|state| {
+            let before = (state.resized(), state.objects_resized());
+            let result = work(state);
+            resized = Some((state.resized() - before.0, state.objects_resized() - before.1));
+            result
+        });
+        resized.map(|resized| (result, resized))
     }
 
     /// Changes the state by a single step that does nothing when it fails.
@@ -248,7 +283,9 @@ impl SharedWrite {
             |tables| thread.abort(tables),
         );
         let result = ended.map(|((), resized)| {
-            core.note_resized(self.owner, resized);
+            if self.owner != GATHERER {
+                core.note_resized(self.owner, resized);
+            }
             self.version.store(version, Ordering::Release);
         });
         drop(turn);

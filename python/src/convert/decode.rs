@@ -41,7 +41,7 @@ pub(crate) fn stored<'py>(
         }
         Stored::Archive(_) => Err(archive(py)),
         Stored::Object(reference) => {
-            lazy::handle(py, Handle::of_reference(py, access, reference, Some(ordered.into()))?)
+            lazy::handle(py, Handle::of_reference(access, reference, Some(ordered.into()))?)
         }
     }
 }
@@ -63,7 +63,7 @@ pub(crate) fn copied<'py>(
         }
         Copied::Archive(_) => Err(archive(py)),
         Copied::Object(reference) => {
-            lazy::handle(py, Handle::of_reference(py, access, reference, Some(ordered.into()))?)
+            lazy::handle(py, Handle::of_reference(access, reference, Some(ordered.into()))?)
         }
     }
 }
@@ -82,7 +82,7 @@ pub(crate) fn node<'py>(py: Python<'py>, source: &Source, node: Node<'_>) -> PyR
         }
         Node::Container(container) => lazy::handle(py, Handle::of_container(source, container)?),
         Node::Object(reference) => {
-            lazy::handle(py, Handle::of_reference(py, &source.access, reference, source.seen.clone())?)
+            lazy::handle(py, Handle::of_reference(&source.access, reference, source.seen.clone())?)
         }
         node => leaf(py, source, node),
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use oocmap::{
     Change, Container, ContainerKind, ContainerView, Environment, Hold, Location, Long, ObjectId,
-    ReadObjects, ReadTransaction, Reader, Reference, SharedWrite,
+    ReadObjects, ReadTransaction, Reader, Reference, Room, SharedWrite,
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
@@ -119,15 +119,10 @@ impl Handle {
     }
 
     /// An object that is referred to.
-    pub(crate) fn of_reference(
-        py: Python<'_>,
-        access: &Arc<Access>,
-        reference: Reference,
-        seen: Seen,
-    ) -> PyResult<Self> {
+    pub(crate) fn of_reference(access: &Arc<Access>, reference: Reference, seen: Seen) -> PyResult<Self> {
         let hold = match **access {
             Access::Version { .. } => None,
-            _ => Some(access.reader(py)?.keep(reference.id).or_raise()?),
+            _ => Some(access.opened().with(|environment| Ok(environment.keep(reference.id)))?),
         };
         Ok(Self::Object(Arc::new(Object {
             access: Arc::clone(access),
@@ -227,8 +222,9 @@ impl Handle {
         };
         object.check()?;
         let stamp = seen.map(View::stamp).transpose()?;
-        current(&object.access)?
-            .change_all(py, |scope| scope.change(object.id, object.seen.as_ref(), stamp, changes))
+        current(&object.access)?.change_all(py, Room::Unknown, |scope| {
+            scope.change(object.id, object.seen.as_ref(), stamp, changes)
+        })
     }
 
     /// Changes the container by what `step` makes of how it is. When others change it meanwhile, that is done again; what

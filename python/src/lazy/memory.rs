@@ -53,7 +53,7 @@ fn of_node<'py>(py: Python<'py>, source: &Source, node: Node<'_>) -> PyResult<Bo
             return of_byte_array(py, &Handle::of_container(source, container)?);
         }
         Node::Object(reference) if reference.kind == ContainerKind::ByteArray => {
-            let handle = Handle::of_reference(py, &source.access, reference, source.seen.clone())?;
+            let handle = Handle::of_reference(&source.access, reference, source.seen.clone())?;
             return of_byte_array(py, &handle);
         }
         _ => return Err(not_viewable()),
