@@ -14,7 +14,7 @@ use crate::{
         write_transaction::{WriteScope, WriteTransaction},
     },
     options::{Durability, Options},
-    store::{Generations, PerProcess, Reader, Store, StoreOptions, Writer},
+    store::{Generations, HeldBack, PerProcess, Reader, Store, StoreOptions, Writer},
     sync::{Arc, Mutex, Weak},
     txn::{
         core::{Core, Resized, Terms},
@@ -261,6 +261,12 @@ impl Environment {
     pub fn sync(&self) -> Result<()> {
         self.flush()?;
         self.core.generations.current().sync()
+    }
+
+    /// What a reader of an old version holds back, when that has become more than the options allow. It is looked up by
+    /// those who write, about once a second, and told once until it has doubled.
+    pub fn held_back(&self) -> Option<HeldBack> {
+        self.core.take_held_back(self.options.held_back_limit?)
     }
 
     /// Figures about the map.

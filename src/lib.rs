@@ -45,7 +45,7 @@ pub use object::{
     write_transaction::{WriteScope, WriteTransaction},
 };
 pub use options::{Durability, Options};
-pub use store::{Location, Reader as ReaderSlot};
+pub use store::{HeldBack, Location, Reader as ReaderSlot};
 pub use txn::{
     change::{Change, Position, Stamp},
     core::Resized,

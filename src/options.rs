@@ -24,6 +24,10 @@ pub struct Options {
     pub durability: Durability,
     /// How long writes wait for their commit with [`Durability::Deferred`].
     pub flush_interval: Duration,
+    /// How many bytes a reader may keep from being used again before [`Environment::held_back`] tells of it.
+    ///
+    /// [`Environment::held_back`]: crate::Environment::held_back
+    pub held_back_limit: Option<u64>,
 }
 
 /// What a commit waits for before it returns.
@@ -49,6 +53,7 @@ impl Default for Options {
             lock_timeout: None,
             durability: Durability::Sync,
             flush_interval: Duration::from_millis(50),
+            held_back_limit: Some(1 << 30),
         }
     }
 }

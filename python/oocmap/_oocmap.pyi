@@ -129,6 +129,7 @@ class OOCMap(Mapping, abc.MutableMapping[Any, Any]):
         flush_interval: float = 0.05,
         lock_timeout: float | None = None,
         allow_pickle: bool = False,
+        held_back_warning: int | None = 1 << 30,
     ) -> None: ...
     @property
     def path(self) -> Path: ...

@@ -10,6 +10,7 @@ __all__ = [
     "CorruptedError",
     "Error",
     "FormatError",
+    "HeldBackWarning",
     "LockTimeoutError",
     "MapFullError",
     "ReadOnlyError",
@@ -76,6 +77,10 @@ class SnapshotExpiredError(Error, LookupError):
 
 class UnsafePickleError(Error, ValueError):
     """Something was stored with pickle, and the map was opened without ``allow_pickle=True``."""
+
+
+class HeldBackWarning(RuntimeWarning):
+    """A snapshot of an old version keeps much space of the file from being used again."""
 
 
 for _name in __all__:

@@ -42,6 +42,8 @@ use crate::{
 /// allow_pickle : bool
 ///     Store objects that have no native form with pickle, and read those that were. Unpickling runs whatever code the
 ///     file's author chose, so open only files that you trust so. Without it nothing is pickled or unpickled.
+/// held_back_warning : int or None
+///     Warn with ``HeldBackWarning`` when a snapshot, of any process, keeps more bytes of the file from being used again.
 ///
 /// Raises
 /// ------
@@ -59,7 +61,7 @@ impl OOCMap {
     #[new]
     #[pyo3(
         signature = (*args, **kwargs),
-        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', flush_interval=0.05, lock_timeout=None, allow_pickle=False)"
+        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', flush_interval=0.05, lock_timeout=None, allow_pickle=False, held_back_warning=1 << 30)"
     )]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         // `__init__` opens, so that subclasses may have arguments of their own.
@@ -67,7 +69,7 @@ impl OOCMap {
         PyClassInitializer::from(Mapping::unopened()).add_subclass(Self)
     }
 
-    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", flush_interval=0.05, lock_timeout=None, allow_pickle=false))]
+    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", flush_interval=0.05, lock_timeout=None, allow_pickle=false, held_back_warning=Some(1 << 30)))]
     #[expect(clippy::too_many_arguments, reason = "the options of a map")]
     fn __init__(
         slf: Bound<'_, Self>,
@@ -79,6 +81,7 @@ impl OOCMap {
         flush_interval: f64,
         lock_timeout: Option<f64>,
         allow_pickle: bool,
+        held_back_warning: Option<u64>,
     ) -> PyResult<()> {
         let py = slf.py();
         let path = file_path(path)?;
@@ -89,6 +92,7 @@ impl OOCMap {
             lock_timeout: seconds("lock_timeout", lock_timeout)?,
             flush_interval: seconds("flush_interval", Some(flush_interval))?.unwrap_or_default(),
             durability: durability_of(durability)?,
+            held_back_limit: held_back_warning,
         };
         let environment = waiting(py, options.lock_timeout, |patience| {
             Environment::open_within(&path, &options, patience)
@@ -189,6 +193,7 @@ pub(crate) fn reopening<'py>(py: Python<'py>, access: &Access) -> PyResult<(Path
     keywords.set_item("lock_timeout", options.lock_timeout.map(|limit| limit.as_secs_f64()))?;
     keywords.set_item("allow_pickle", access.origin().allow_pickle)?;
     keywords.set_item("durability", name_of(options.durability))?;
+    keywords.set_item("held_back_warning", options.held_back_limit)?;
     keywords.set_item("flush_interval", options.flush_interval.as_secs_f64())?;
     Ok((std::path::absolute(path)?, keywords))
 }

@@ -37,6 +37,15 @@ impl Transaction {
         Bound::new(py, PyClassInitializer::from(mapping).add_subclass(Self { transaction, nested }))
     }
 
+    /// Warns when a reader holds much space back, after a commit.
+    fn warn(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.as_super().get().access()?.opened().environment() {
+            Ok(environment) => errors::warn_held_back(slf.py(), &environment),
+            // The map was closed meanwhile.
+            Err(_) => Ok(()),
+        }
+    }
+
     fn is_open(&self) -> bool {
         self.transaction.is_open(self.nested)
     }
@@ -59,8 +68,11 @@ impl Transaction {
     /// ------
     /// TransactionClosedError
     ///     When it has ended.
-    fn commit(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.end(true)).or_raise()
+    fn commit(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let own = slf.get();
+        py.detach(|| own.end(true)).or_raise()?;
+        Self::warn(slf)
     }
 
     /// The number of the version that the commit made; ``None`` until then. A transaction that changed nothing has that of
@@ -89,23 +101,24 @@ impl Transaction {
 
     #[pyo3(signature = (exc_type, exc_value, traceback, /))]
     fn __exit__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         exc_type: &Bound<'_, PyAny>,
         exc_value: &Bound<'_, PyAny>,
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let _ = (exc_value, traceback);
+        let (py, own) = (slf.py(), slf.get());
         // It may have been ended early, inside the block.
         let commit = exc_type.is_none();
-        if self.is_open() {
-            return py.detach(|| self.end(commit)).or_raise();
+        if own.is_open() {
+            py.detach(|| own.end(commit)).or_raise()?;
+            return if commit { Self::warn(slf) } else { Ok(()) };
         }
-        if !self.transaction.has_failed() {
+        if !own.transaction.has_failed() {
             return Ok(());
         }
         // Its exception was caught inside the block, which must not look as if it had gone well.
-        let ended = if self.nested.is_none() { py.detach(|| self.transaction.roll_back()) } else { Ok(()) };
+        let ended = if own.nested.is_none() { py.detach(|| own.transaction.roll_back()) } else { Ok(()) };
         if commit { Err(errors::to_python(Error::TransactionClosed)) } else { ended.or_raise() }
     }
 

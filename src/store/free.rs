@@ -22,9 +22,18 @@ impl<'m> FreeLists<'m> {
     }
 
     fn next(&mut self) -> Result<Option<&'m [[u8; 8]]>> {
-        let Some((_, value)) = self.walk.next(self.pages)? else {
+        Ok(self.next_of()?.map(|(_, list)| list))
+    }
+
+    /// The next list, with the transaction that left the pages behind.
+    fn next_of(&mut self) -> Result<Option<(u64, &'m [[u8; 8]])>> {
+        let Some((key, value)) = self.walk.next(self.pages)? else {
             return Ok(None);
         };
+        let transaction = key
+            .try_into()
+            .map(u64::from_ne_bytes)
+            .map_err(|_| Error::corrupted("a list of free pages has no transaction"))?;
         // LMDB leaves room behind the numbers that the count covers.
         let (count, numbers) = value
             .as_chunks()
@@ -34,7 +43,7 @@ impl<'m> FreeLists<'m> {
         usize::try_from(u64::from_ne_bytes(*count))
             .ok()
             .and_then(|count| numbers.get(..count))
-            .map(Some)
+            .map(|list| Some((transaction, list)))
             .ok_or_else(|| Error::corrupted("a list of free pages is cut short"))
     }
 }
@@ -45,6 +54,18 @@ pub(super) fn free_pages(pages: Pages<'_>, meta: &Meta) -> Result<u64> {
     let mut total = 0;
     while let Some(list) = lists.next()? {
         total += list.len() as u64;
+    }
+    Ok(total)
+}
+
+/// How many pages are unused that can't be used again as long as a version is pinned.
+pub(super) fn held_pages(pages: Pages<'_>, meta: &Meta, version: u64) -> Result<u64> {
+    let mut lists = FreeLists::new(pages, meta)?;
+    let mut total = 0;
+    while let Some((transaction, list)) = lists.next_of()? {
+        if transaction >= version {
+            total += list.len() as u64;
+        }
     }
     Ok(total)
 }

@@ -90,8 +90,7 @@ impl Generations {
     ///
     /// As [`Store::begin_write`] and [`Store::open`].
     pub(crate) fn begin_write(&self, kind: WriteKind, max_size: Option<u64>) -> Result<Writer> {
-        let (store, writer) = self.enter(|store| store.begin_write(kind, max_size))?;
-        store.clear_stale_readers_if_due()?;
+        let (_, writer) = self.enter(|store| store.begin_write(kind, max_size))?;
         Ok(writer)
     }
 

@@ -19,7 +19,7 @@ use super::{
     map::{Mapping, MetaPages, RESERVATIONS},
     open::{StoreOptions, opened},
     page::Meta,
-    reader_table::{Reader, ReaderTable, Slot},
+    reader_table::{HeldBack, Reader, ReaderTable, Slot},
     snapshot::Snapshot,
     table::Table,
     writer::Writer,
@@ -370,6 +370,23 @@ impl Store {
         })
     }
 
+    /// What the reader of the oldest version keeps from being used again, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::Corrupted`].
+    pub(crate) fn held_back(self: &Arc<Self>) -> Result<Option<HeldBack>> {
+        let Some(table) = &self.environment.reader_table else { return Ok(None) };
+        let newest = self.newest_txn_id();
+        let readers = table.live(newest);
+        let Some(reader) = readers.into_iter().filter(|reader| reader.behind > 1).max_by_key(|reader| reader.behind)
+        else {
+            return Ok(None);
+        };
+        let bytes = self.snapshot()?.held_bytes(newest - reader.behind)?;
+        Ok(Some(HeldBack { bytes, reader }))
+    }
+
     pub(super) fn id(&self) -> u32 {
         self.id
     }
@@ -509,16 +526,16 @@ impl Store {
             .map_err(|error| self.fault(error, "looking for dead readers of"))
     }
 
-    /// As [`Store::clear_stale_readers`], now and then.
-    pub(super) fn clear_stale_readers_if_due(&self) -> Result<()> {
+    /// As [`Store::clear_stale_readers`], now and then; answers whether it was time.
+    pub(crate) fn clear_stale_readers_if_due(&self) -> Result<bool> {
         const INTERVAL: Duration = Duration::from_secs(1);
         let mut swept = self.swept.lock();
         if swept.elapsed() < INTERVAL {
-            return Ok(());
+            return Ok(false);
         }
         *swept = Instant::now();
         drop(swept);
-        self.clear_stale_readers().map(|_| ())
+        self.clear_stale_readers().map(|_| true)
     }
 
     /// Frees the slots of dead readers, unless someone writes.

@@ -49,4 +49,7 @@ pub(crate) use self::{
     table::{Direction, Entry, ReadTables, Table, WriteTables},
     writer::Writer,
 };
-pub use self::{reader_table::Reader, snapshot::Location};
+pub use self::{
+    reader_table::{HeldBack, Reader},
+    snapshot::Location,
+};

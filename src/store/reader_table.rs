@@ -8,6 +8,7 @@
 //! | 24 | `u64` a number that the slot never had before, while its version is pinned for sure; 1 while it may not be, or not for long; 0 when nobody has it |
 //! | 32 | `u64` when it was pinned, in nanoseconds of the system's monotonic clock |
 //! | 40 | `u64` the system's number of the thread |
+//! | 48 | `u64` who wrote this: the process in the lower half, and a random number, since LMDB clears nothing of it when a process has died |
 //!
 //! So a process can pin a version that is not the newest, as long as someone else has it pinned: it lowers the version of
 //! its own slot, then finds another slot that has the same one for sure. LMDB's writer looks for the oldest version that is
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    sync::{Arc, AtomicU32, AtomicU64, Mutex, Ordering, fence},
+    sync::{Arc, AtomicU32, AtomicU64, Mutex, OnceLock, Ordering, fence},
 };
 
 /// A version that is pinned.
@@ -52,11 +53,22 @@ pub struct Reader {
 /// The number of a slot whose version nobody may rely on.
 const UNSURE: u64 = 1;
 
+/// Space that can't be used again because of a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldBack {
+    /// How much, in bytes.
+    pub bytes: u64,
+    /// The one that has the oldest version pinned.
+    pub reader: Reader,
+}
+
 const VERSION_AT: usize = 0;
 const PROCESS_AT: usize = 8;
 const NUMBER_AT: usize = 24;
 const SINCE_AT: usize = 32;
 const THREAD_AT: usize = 40;
+const OWNER_AT: usize = 48;
 
 /// LMDB's lock file, through a descriptor and a mapping of our own.
 ///
@@ -111,10 +123,11 @@ impl ReaderTable {
             let (process, version) = (self.process(index), self.version(index));
             let number = self.number(index).load(Ordering::Acquire);
             let since = self.word(index, SINCE_AT).load(Ordering::Relaxed);
+            let is_known = number != 0 && self.is_marked_by(index, process);
             (process != 0 && version != u64::MAX).then(|| Reader {
                 process,
-                thread: if number == 0 { 0 } else { self.word(index, THREAD_AT).load(Ordering::Relaxed) },
-                age: (number != 0).then(|| Duration::from_nanos(now.saturating_sub(since))),
+                thread: if is_known { self.word(index, THREAD_AT).load(Ordering::Relaxed) } else { 0 },
+                age: is_known.then(|| Duration::from_nanos(now.saturating_sub(since))),
                 behind: newest.saturating_sub(version),
             })
         });
@@ -141,6 +154,7 @@ impl ReaderTable {
         for index in 0..self.slots {
             let number = self.number(index).load(Ordering::SeqCst);
             if number > UNSURE
+                && self.is_marked_by(index, self.process(index))
                 && self.version(index) == version
                 && self.is_alive(self.process(index))?
                 && self.number(index).load(Ordering::SeqCst) == number
@@ -154,6 +168,11 @@ impl ReaderTable {
     /// Whether a process lives that has the environment open: LMDB locks the byte with its number.
     fn is_alive(&self, process: u32) -> io::Result<bool> {
         Ok(process == self.process || is_locked(self.file.file(), Byte::Plain(i64::from(process)))?)
+    }
+
+    /// Whether a process wrote the number of a slot, and not one that had it before and died.
+    fn is_marked_by(&self, index: u32, process: u32) -> bool {
+        self.word(index, OWNER_AT).load(Ordering::SeqCst) as u32 == process
     }
 
     /// Two mutexes of the system precede the slots: the first behind 24 bytes, both filled up to cache lines.
@@ -209,15 +228,19 @@ impl Slot {
         };
         let claiming = table.claiming.lock();
         let txn = Own::new(begin()?);
+        let owner = numbers()?.owner(table.process);
         let own = (0..table.slots).find(|&index| {
-            table.number(index).load(Ordering::Relaxed) == 0
-                && table.process(index) == table.process
+            table.process(index) == table.process
                 && table.version(index) != u64::MAX
+                && (table.number(index).load(Ordering::Relaxed) == 0
+                    || table.word(index, OWNER_AT).load(Ordering::Relaxed) != owner)
         });
         let Some(index) = own else {
             return Err(Error::corrupted("a reader has no slot in the lock file; close the map everywhere"));
         };
-        let number = next_number()?;
+        let number = numbers()?.next();
+        table.number(index).store(0, Ordering::SeqCst);
+        table.word(index, OWNER_AT).store(owner, Ordering::Relaxed);
         table.word(index, SINCE_AT).store(monotonic(), Ordering::Relaxed);
         table.word(index, THREAD_AT).store(thread(), Ordering::Relaxed);
         table.number(index).store(number, Ordering::Release);
@@ -261,25 +284,34 @@ impl Drop for Slot {
     }
 }
 
-/// A number that no slot has or had.
-fn next_number() -> Result<u64> {
-    static NUMBERS: fork::PerProcess<Numbers> = fork::PerProcess::new();
-    let numbers = NUMBERS.get();
-    let mut first = numbers.first.lock();
-    if first.is_none() {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random)
-            .map_err(|error| Error::io("drawing a random number", io::Error::other(error)))?;
-        *first = Some(u64::from_ne_bytes(random));
-    }
-    let number = first.unwrap_or_default().wrapping_add(numbers.drawn.fetch_add(1, Ordering::Relaxed));
-    Ok(number.max(UNSURE + 1))
+/// The numbers that this process gives to its slots.
+struct Numbers {
+    first: u64,
+    drawn: AtomicU64,
 }
 
-#[derive(Default)]
-struct Numbers {
-    first: Mutex<Option<u64>>,
-    drawn: AtomicU64,
+impl Numbers {
+    /// A number that no slot has or had.
+    fn next(&self) -> u64 {
+        self.first.wrapping_add(self.drawn.fetch_add(1, Ordering::Relaxed)).max(UNSURE + 1)
+    }
+
+    /// What tells this process apart from others, also from one that had its number before.
+    fn owner(&self, process: u32) -> u64 {
+        self.first & !u64::from(u32::MAX) | u64::from(process)
+    }
+}
+
+fn numbers() -> Result<&'static Numbers> {
+    static NUMBERS: fork::PerProcess<OnceLock<Numbers>> = fork::PerProcess::new();
+    let known = NUMBERS.get();
+    if let Some(numbers) = known.get() {
+        return Ok(numbers);
+    }
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| Error::io("drawing a random number", io::Error::other(error)))?;
+    Ok(known.get_or_init(|| Numbers { first: u64::from_ne_bytes(random), drawn: AtomicU64::new(0) }))
 }
 
 /// Nanoseconds of a clock that all processes of the machine share.

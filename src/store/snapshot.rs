@@ -280,6 +280,11 @@ impl Snapshot {
             .ok_or_else(|| Error::corrupted(format!("nothing is at byte {} any more", location.offset)))
     }
 
+    /// How many bytes of the file are unused, and can't be used as long as an older version is pinned.
+    pub(super) fn held_bytes(&self, version: u64) -> Result<u64> {
+        Ok(free::held_pages(self.pages()?, &self.meta, version)? * u64::from(self.meta.page_size))
+    }
+
     /// How many bytes of the file are unused.
     pub(super) fn free_bytes(&self) -> Result<u64> {
         Ok(free::free_pages(self.pages()?, &self.meta)? * u64::from(self.meta.page_size))

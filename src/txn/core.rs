@@ -17,7 +17,7 @@ use crate::{
     },
     error::{Error, Result},
     options::Durability,
-    store::{Generations, Store, Writer},
+    store::{Generations, HeldBack, Store, Writer},
     sync::{Arc, AtomicBool, AtomicU64, Mutex, OnceLock, Ordering, Weak},
 };
 
@@ -55,6 +55,15 @@ pub(crate) struct Core {
     /// Counts the insertions and deletions that each thread made in the map and in containers, so that its iterators
     /// notice.
     resized: Mutex<Vec<Resized>>,
+    held_back: Mutex<Held>,
+}
+
+/// What is known of space that readers hold back.
+#[derive(Debug, Default)]
+struct Held {
+    found: Option<HeldBack>,
+    /// The process and the bytes that were told last.
+    told: Option<(u32, u64)>,
 }
 
 impl std::fmt::Debug for Core {
@@ -85,6 +94,7 @@ impl Core {
             active_owner: AtomicU64::new(0),
             active: Mutex::default(),
             resized: Mutex::default(),
+            held_back: Mutex::default(),
         }
     }
 
@@ -242,10 +252,37 @@ impl Core {
         let mut turn = Turn { core: Arc::clone(self), locked: None };
         let store = self.generations.current();
         store.lock_writer(&mut || patience.pause())?;
+        // Only a writer may do this, and before the transaction begins it holds no one up for long.
+        if store.clear_stale_readers_if_due()? {
+            self.note_held_back(&store)?;
+        }
         turn.locked = Some(store);
         // What is written makes it old, and as long as it is pinned no page that it uses can be used again.
         self.release_current();
         Ok(turn)
+    }
+
+    /// Looks what the oldest reader holds back; once is enough until that has doubled.
+    fn note_held_back(&self, store: &Arc<Store>) -> Result<()> {
+        let found = store.held_back()?;
+        let mut known = self.held_back.lock();
+        let is_known = |found: &HeldBack| {
+            known.told.is_some_and(|(process, bytes)| process == found.reader.process && found.bytes < 2 * bytes)
+        };
+        match found {
+            None => *known = Held::default(),
+            Some(found) if !is_known(&found) => known.found = Some(found),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What a reader holds back, when that is more than so many bytes and was not told before.
+    pub(crate) fn take_held_back(&self, limit: u64) -> Option<HeldBack> {
+        let mut known = self.held_back.lock();
+        let found = known.found.take_if(|found| found.bytes > limit)?;
+        known.told = Some((found.reader.process, found.bytes));
+        Some(found)
     }
 
     /// The thread on which transactions begin and end that live across calls.
