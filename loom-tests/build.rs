@@ -27,14 +27,14 @@ const TWINS: &[[&str; 4]] = &[
     [
         "gate",
         "gate_forgets_its_owner",
-        "state.owner == Some(owner) || state.waiting.contains(&owner)",
-        "state.waiting.contains(&owner)",
+        "self.owner == Some(owner) || self.waiting.contains(&owner)",
+        "self.waiting.contains(&owner)",
     ],
     [
         "gate",
         "gate_forgets_who_waits",
-        "state.owner == Some(owner) || state.waiting.contains(&owner)",
-        "state.owner == Some(owner)",
+        "self.owner == Some(owner) || self.waiting.contains(&owner)",
+        "self.owner == Some(owner)",
     ],
     [
         "gate",

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oocmap::{Environment, Error, Key, Options, Patience, Value};
+use oocmap::{Environment, Error, Key, Options, Patience, Room, Value};
 use tempfile::TempDir;
 
 fn open(path: &Path, lock_timeout: Option<Duration>) -> Environment {
@@ -77,7 +77,7 @@ fn what_is_aborted_or_dropped_never_happened() {
 #[test]
 fn an_update_that_fails_changes_nothing() {
     let (_directory, _, environment) = new_map();
-    let failed = environment.update(false, &mut Patience::new(None), |scope| {
+    let failed = environment.update(Room::Unknown, &mut Patience::new(None), |scope| {
         scope.put(&oocmap::EntryKey::new(&"a".into())?, Value::from(1).draft()?)?;
         Err::<(), _>(Error::Unsupported("no".into()))
     });
@@ -112,7 +112,7 @@ fn a_second_transaction_of_one_thread_is_refused() {
     let write = environment.write().unwrap();
     assert!(matches!(environment.write(), Err(Error::Transaction(_))));
     assert!(matches!(open(&path, None).write(), Err(Error::Transaction(_))), "through another handle");
-    let update = environment.update(false, &mut Patience::new(None), |_| Ok(()));
+    let update = environment.update(Room::Unknown, &mut Patience::new(None), |_| Ok(()));
     assert!(matches!(update, Err(Error::Transaction(_))));
     drop(write);
     put(&environment, "a", 1);
@@ -189,7 +189,7 @@ fn waiting_can_be_called_off() {
                 asked == 3
             };
             let mut patience = Patience::new(None).until(&mut interrupted);
-            let update = environment.update(false, &mut patience, |_| Ok(()));
+            let update = environment.update(Room::Unknown, &mut patience, |_| Ok(()));
             assert!(matches!(update, Err(Error::Interrupted)));
             assert_eq!(asked, 3);
         });
@@ -221,7 +221,7 @@ fn a_map_that_is_read_only_takes_no_writes() {
     let readonly = Environment::open(&path, &Options { readonly: true, ..Options::default() }).unwrap();
     assert_eq!(value(&readonly, "a"), Some(1.into()));
     assert!(matches!(readonly.write(), Err(Error::ReadOnly(_))));
-    let update = readonly.update(false, &mut Patience::new(None), |_| Ok(()));
+    let update = readonly.update(Room::Unknown, &mut Patience::new(None), |_| Ok(()));
     assert!(matches!(update, Err(Error::ReadOnly(_))));
     put(&environment, "b", 2);
     assert_eq!(value(&readonly, "b"), Some(2.into()));

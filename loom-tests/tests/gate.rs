@@ -99,6 +99,8 @@ macro_rules! models {
                 impatient.join().unwrap();
                 patient.join().unwrap();
                 assert_eq!(gate.enter(4, || Wait::GiveUp), Entry::Entered, "the gate is free in the end");
+                assert!(gate.has(4), "whoever entered is inside");
+                assert!(!gate.is_awaited() && !gate.has(3), "no one is left in the queue");
             });
         }
 

@@ -6,6 +6,7 @@ use loom::thread;
 use oocmap_loom_tests::sync;
 
 #[path = "../../src/coord/gate.rs"]
+#[allow(dead_code, reason = "it has models of its own")]
 mod gate;
 #[path = "../../src/coord/group.rs"]
 mod group;

@@ -216,7 +216,7 @@ impl Access {
     pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
         match self {
             Self::Live { opened, .. } => {
-                let now = opened.with(|environment| Now::of(environment))?;
+                let now = opened.with(Now::of)?;
                 if let Now::Own(transaction) = now {
                     if tasks::takes_part(py, &transaction)? {
                         return Ok(Reader::Transaction(transaction));

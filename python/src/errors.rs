@@ -121,7 +121,8 @@ impl<T> OrRaise<T> for oocmap::Result<T> {
 pub(crate) fn warn_held_back(py: Python<'_>, environment: &oocmap::Environment) -> PyResult<()> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let Some(held) = environment.held_back() else { return Ok(()) };
-    let age = held.reader.age.map_or_else(|| "an unknown time".into(), |age| format!("{:.0} s", age.as_secs_f64()));
+    let age =
+        held.reader.age.map_or_else(|| "an unknown time".into(), |age| format!("{:.0} s", age.as_secs_f64()));
     let text = format!(
         "{} MB of {} can't be used again because process {} (thread {}) has had a snapshot open for {age}; close it, or allow more with held_back_warning",
         held.bytes / 1_000_000,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oocmap::{Held, Scope};
+use oocmap::{Held, Hold, Scope};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{access::Access, buffer::Borrows, errors::OrRaise};
@@ -56,6 +56,8 @@ pub(crate) struct Source {
     pub(crate) access: Arc<Access>,
     /// The ordered bytes of the key that the record was found under.
     pub(crate) seen: Option<Arc<[u8]>>,
+    /// What keeps all mutable containers that the record refers to, when something does.
+    pub(crate) holds: Option<Arc<[Hold]>>,
 }
 
 impl Source {

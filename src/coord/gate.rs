@@ -36,6 +36,13 @@ struct State {
     next_ticket: u64,
 }
 
+impl State {
+    /// Whether someone is inside, or waits for that.
+    fn has(&self, owner: u64) -> bool {
+        self.owner == Some(owner) || self.waiting.contains(&owner)
+    }
+}
+
 /// Admits one owner at a time.
 ///
 /// Invariant: only the waiter at the head of the queue goes in, and whoever leaves the queue or the gate wakes the
@@ -51,7 +58,7 @@ impl Gate {
     pub(crate) fn enter(&self, owner: u64, mut wait: impl FnMut() -> Wait) -> Entry {
         let mut state = self.state.lock();
         // Someone who waits can come a second time too: a signal handler runs while its thread waits.
-        if state.owner == Some(owner) || state.waiting.contains(&owner) {
+        if state.has(owner) {
             return Entry::AlreadyInside;
         }
         if state.owner.is_none() && state.queue.is_empty() {
@@ -84,6 +91,11 @@ impl Gate {
                 }
             }
         }
+    }
+
+    /// Whether someone is inside, or waits for that.
+    pub(crate) fn has(&self, owner: u64) -> bool {
+        self.state.lock().has(owner)
     }
 
     /// Whether someone waits.

@@ -34,7 +34,7 @@ const SIZE: usize = 4096;
 const MAGIC: u64 = u64::from_le_bytes(*b"oocmap\0C");
 const FORMAT: u64 = 1;
 /// How many processes can queue; more than that wait without a place.
-const PLACES: usize = 64;
+const PLACES: u8 = 64;
 
 // Where the words are, each of 64 bits.
 const MAGIC_AT: usize = 0;
@@ -308,7 +308,7 @@ impl Control {
     /// Takes a place in the queue of writers, if there is one left.
     fn queue<'a>(&'a self, page: &'a Page) -> Result<Option<Place<'a>>> {
         for number in 0..PLACES {
-            let ticket = page.word(TICKETS_AT + number);
+            let ticket = page.ticket(number);
             if ticket.load(Ordering::Relaxed) == 0 && self.try_lock(Byte::Waiter(number), Kind::Exclusive)? {
                 let own = page.word(NEXT_TICKET_AT).fetch_add(1, Ordering::AcqRel) + 1;
                 ticket.store(own, Ordering::Release);
@@ -322,7 +322,7 @@ impl Control {
     fn is_first(&self, page: &Page, place: Option<&Place<'_>>) -> Result<bool> {
         let Some(place) = place else { return Ok(true) };
         for number in (0..PLACES).filter(|number| *number != place.number) {
-            let other = page.word(TICKETS_AT + number);
+            let other = page.ticket(number);
             let ticket = other.load(Ordering::Acquire);
             if ticket == 0 || ticket > place.ticket {
                 continue;
@@ -444,13 +444,13 @@ impl Control {
 struct Place<'a> {
     control: &'a Control,
     page: &'a Page,
-    number: usize,
+    number: u8,
     ticket: u64,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.page.word(TICKETS_AT + self.number).store(0, Ordering::Release);
+        self.page.ticket(self.number).store(0, Ordering::Release);
         unlock(self.control.file.file(), Byte::Waiter(self.number));
         // Whoever came next may be the first now.
         self.page.ring();
@@ -474,6 +474,11 @@ impl Page {
         unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(at)) }
     }
 
+    /// The ticket of whoever waits in a place of the queue, or 0.
+    fn ticket(&self, place: u8) -> &AtomicU64 {
+        self.word(TICKETS_AT + usize::from(place))
+    }
+
     /// The half word that those who wait sleep on.
     #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
     fn bell(&self) -> &AtomicU32 {
@@ -493,7 +498,7 @@ impl Page {
     }
 
     fn has_waiters(&self) -> bool {
-        (0..PLACES).any(|place| self.word(TICKETS_AT + place).load(Ordering::Acquire) != 0)
+        (0..PLACES).any(|place| self.ticket(place).load(Ordering::Acquire) != 0)
     }
 
     /// Wakes all who wait.
@@ -513,7 +518,7 @@ impl Page {
         #[cfg(target_os = "linux")]
         {
             let limit = libc::timespec {
-                tv_sec: limit.as_secs() as libc::time_t,
+                tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
                 tv_nsec: libc::c_long::from(limit.subsec_nanos()),
             };
             #[expect(unsafe_code, reason = "the standard library has no locks between processes")]

@@ -19,13 +19,10 @@ pub(super) fn translate(error: heed::Error, doing: &str, limit: u64) -> Error {
     let text = error.to_string();
     match error {
         heed::Error::Io(source) => Error::io(doing, source),
-        heed::Error::EnvAlreadyOpened => Error::io(
-            format!("{doing}: this process has the file open already; share that one"),
-            ErrorKind::ResourceBusy.into(),
-        ),
         heed::Error::Encoding(source) | heed::Error::Decoding(source) => {
             Error::io(doing, io::Error::other(source))
         }
+        heed::Error::EnvAlreadyOpened => Error::io(doing, ErrorKind::ResourceBusy.into()),
         heed::Error::Mdb(error) => match error {
             MdbError::MapFull => Error::MapFull { max_size: limit },
             MdbError::Panic => Error::CommitOutcomeUnknown(io::Error::other(text)),

@@ -136,6 +136,11 @@ impl<T> Own<T> {
         Self { value: Some(value), generation: generation() }
     }
 
+    /// The value, wherever it was made.
+    pub(super) fn take_inherited(mut self) -> Option<T> {
+        self.value.take()
+    }
+
     /// Whether this process made it.
     pub(super) fn is_own(&self) -> bool {
         self.generation == generation()

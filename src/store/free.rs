@@ -9,6 +9,9 @@ use super::{
 };
 use crate::error::{Error, Result};
 
+/// The numbers of unused pages.
+type Numbers<'m> = &'m [[u8; 8]];
+
 /// The records of the free tree, each the numbers of pages that one transaction left behind.
 struct FreeLists<'m> {
     pages: Pages<'m>,
@@ -21,12 +24,12 @@ impl<'m> FreeLists<'m> {
         Ok(Self { pages, walk })
     }
 
-    fn next(&mut self) -> Result<Option<&'m [[u8; 8]]>> {
+    fn next(&mut self) -> Result<Option<Numbers<'m>>> {
         Ok(self.next_of()?.map(|(_, list)| list))
     }
 
     /// The next list, with the transaction that left the pages behind.
-    fn next_of(&mut self) -> Result<Option<(u64, &'m [[u8; 8]])>> {
+    fn next_of(&mut self) -> Result<Option<(u64, Numbers<'m>)>> {
         let Some((key, value)) = self.walk.next(self.pages)? else {
             return Ok(None);
         };

@@ -72,11 +72,13 @@ pub(super) struct Environment {
     tables: Option<Tables>,
     /// Whether LMDB was told to write nothing, because we may not.
     pub(super) readonly: bool,
+    /// Whether there is no other name under which a fork of this process could open the file.
+    has_one_name: bool,
 }
 
 impl Environment {
-    pub(super) fn new(env: Env<WithoutTls>, readonly: bool) -> Self {
-        Self { env: Some(Own::new(env)), reader_table: None, tables: None, readonly }
+    pub(super) fn new(env: Env<WithoutTls>, readonly: bool, has_one_name: bool) -> Self {
+        Self { env: Some(Own::new(env)), reader_table: None, tables: None, readonly, has_one_name }
     }
 
     pub(super) fn complete(&mut self, tables: Tables, reader_table: Option<Arc<ReaderTable>>) {
@@ -96,8 +98,14 @@ impl Environment {
 impl Drop for Environment {
     fn drop(&mut self) {
         let _whole = fork::hold_off();
-        // A child leaves it alone: closing it would drop the locks of one that the child has opened itself.
-        drop(self.env.take());
+        let env = self.env.take();
+        if self.has_one_name {
+            // The child can't have opened it itself, and only can when this one is closed.
+            drop(env.and_then(Own::take_inherited));
+        } else {
+            // A child leaves it alone: closing it would drop the locks of one that the child has opened itself.
+            drop(env);
+        }
     }
 }
 
@@ -379,7 +387,8 @@ impl Store {
         let Some(table) = &self.environment.reader_table else { return Ok(None) };
         let newest = self.newest_txn_id();
         let readers = table.live(newest);
-        let Some(reader) = readers.into_iter().filter(|reader| reader.behind > 1).max_by_key(|reader| reader.behind)
+        let Some(reader) =
+            readers.into_iter().filter(|reader| reader.behind > 1).max_by_key(|reader| reader.behind)
         else {
             return Ok(None);
         };
@@ -440,7 +449,7 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let mut refusal = None;
             let claimed = Slot::claim(self.environment.reader_table.as_ref(), || {
-                self.with_lmdb_map(|env| self.read_txn(env))?.map_err(|error| {
+                self.with_lmdb_map(Self::read_txn)?.map_err(|error| {
                     let fault = Error::Transaction("no slot was claimed");
                     refusal = Some(error);
                     fault
@@ -464,9 +473,9 @@ impl Store {
         unsafe_code,
         reason = "a snapshot keeps both the transaction and the store that it borrows from"
     )]
-    fn read_txn(&self, env: &Env<WithoutTls>) -> Result<RoTxn<'static, WithoutTls>, heed::Error> {
+    fn read_txn(env: &Env<WithoutTls>) -> Result<RoTxn<'static, WithoutTls>, heed::Error> {
         let env: *const Env<WithoutTls> = ptr::from_ref(env);
-        // SAFETY: the environment lies in the heap block of the `Arc` of `self`, and every caller makes the transaction
+        // SAFETY: the environment lies in the heap block of the `Arc` of a store, and every caller makes the transaction
         // a field of a snapshot, in front of its own `Arc` of the store, or drops it before it returns, or leaves it in
         // `lingering`, which is dropped before the environment.
         let env: &'static Env<WithoutTls> = unsafe { &*env };

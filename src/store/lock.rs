@@ -18,7 +18,7 @@ pub(super) enum Byte {
     /// Held by the one who writes.
     Writer,
     /// Held by a process that waits in this place of the queue of writers.
-    Waiter(usize),
+    Waiter(u8),
     /// A byte of the file itself, of which LMDB locks the first and those with the numbers of processes.
     Plain(i64),
 }
@@ -29,7 +29,7 @@ impl Byte {
             Self::Alive => BASE,
             Self::Gate => BASE + 1,
             Self::Writer => BASE + 3,
-            Self::Waiter(place) => BASE + 64 + place as i64,
+            Self::Waiter(place) => BASE + 64 + i64::from(place),
             Self::Plain(offset) => offset,
         }
     }

@@ -152,21 +152,18 @@ impl Opening<'_> {
     /// `known` is a generation of the same map that this process has open.
     fn attempt(&self, known: Option<&Arc<Store>>, waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
         // A first look, so that nothing is made beside a file that is refused.
-        let missing = match self.existing_file()? {
-            Some(found) => {
-                if known.is_none()
-                    && let Some(store) = self.shared(&found, waiting)?
-                {
-                    return Ok(Some(store));
-                }
-                self.check(&found, false)?;
-                false
+        let first = self.existing_file()?;
+        let missing = first.is_none();
+        if let Some(found) = first {
+            if known.is_none()
+                && let Some(store) = Self::shared(&found, waiting)?
+            {
+                return Ok(Some(store));
             }
-            None => {
-                self.refuse_network(&self.directory()?)?;
-                true
-            }
-        };
+            self.check(&found, false)?;
+        } else {
+            self.refuse_network(&self.directory()?)?;
+        }
         let data_path = self.data_path()?;
         let control = match known.and_then(|known| known.control()) {
             Some(control) => Some(Arc::clone(control)),
@@ -210,8 +207,8 @@ impl Opening<'_> {
     }
 
     /// The store of a file that this process has open.
-    fn shared(&self, found: &OpenFile, waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
-        let store = self.claim(found.identity, waiting)?;
+    fn shared(found: &OpenFile, waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
+        let store = Self::claim(found.identity, waiting)?;
         if store.is_none() {
             opened().gone(&found.identity);
         }
@@ -219,7 +216,7 @@ impl Opening<'_> {
     }
 
     /// The store of a file that this process has open, or else the right and duty to open it.
-    fn claim(&self, identity: (u64, u64), waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
+    fn claim(identity: (u64, u64), waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
         let mut refusal = None;
         let wait = || match waiting() {
             Ok(limit) => Wait::For(limit),
@@ -243,7 +240,7 @@ impl Opening<'_> {
         waiting: &mut Waiting<'_>,
     ) -> Result<Option<Arc<Store>>> {
         let identity = found.identity;
-        if let Some(store) = self.claim(identity, waiting)? {
+        if let Some(store) = Self::claim(identity, waiting)? {
             if let Some((control, gate)) = control {
                 store.seen_under(control, gate);
             }
@@ -381,7 +378,11 @@ impl Opening<'_> {
         if self.options.readonly || links()? < 2 {
             return Ok(());
         }
-        control.remove_aliases(found.identity.1).map_err(|error| self.failed("cleaning up beside", error))?;
+        if control.is_linked() {
+            control
+                .remove_aliases(found.identity.1)
+                .map_err(|error| self.failed("cleaning up beside", error))?;
+        }
         match links()? {
             0 | 1 => Ok(()),
             names => Err(Error::Format {
@@ -395,7 +396,13 @@ impl Opening<'_> {
 
     /// Whether the data file can have hard links for a moment, which those who open it need.
     fn can_link(&self, control: &Control, found: &OpenFile, data_path: &Path) -> Result<bool> {
+        /// The longest name that the usual file systems take.
+        const NAME_LIMIT: usize = 255;
         let alias = control.alias(found.identity.1, 0);
+        let longest = lock_of(&control.alias(found.identity.1, u32::MAX));
+        if longest.file_name().is_none_or(|name| name.len() > NAME_LIMIT) {
+            return Ok(false);
+        }
         remove(&alias).map_err(|error| self.failed("cleaning up beside", error))?;
         match fs::hard_link(data_path, &alias) {
             Ok(()) => {
@@ -430,7 +437,8 @@ impl Opening<'_> {
         let (can_write, identity) = (found.can_write, found.identity);
         let Some(env) = self.open_env(found, control)? else { return Ok(None) };
         // Whatever fails from here on closes it again, and that must not happen while the process is forked.
-        let mut guarded = Environment::new(env, !can_write);
+        let has_one_name = control.is_none_or(|control| !control.is_linked());
+        let mut guarded = Environment::new(env, !can_write, has_one_name);
         let env = guarded.env();
         let opened = env
             .try_clone_inner_file()
@@ -507,6 +515,8 @@ impl Opening<'_> {
     fn not_opened(&self, error: heed::Error) -> Error {
         match error {
             heed::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => self.lock_refused(error),
+            // What is open here is found before it comes to this.
+            heed::Error::EnvAlreadyOpened => Store::inherited(),
             error => self.fault(error, "opening"),
         }
     }

@@ -187,7 +187,7 @@ impl ReaderTable {
         self.table.as_mut_ptr().wrapping_add(offset)
     }
 
-    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    #[expect(unsafe_code, reason = "other processes have the same words")]
     fn word(&self, index: u32, at: usize) -> &AtomicU64 {
         // SAFETY: slots are cache lines of a mapping that `self` keeps, and all that use its words do so in one step.
         unsafe { AtomicU64::from_ptr(self.address(index, at).cast()) }
@@ -201,7 +201,7 @@ impl ReaderTable {
         self.word(index, VERSION_AT).load(Ordering::SeqCst)
     }
 
-    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    #[expect(unsafe_code, reason = "other processes have the same words")]
     fn process(&self, index: u32) -> u32 {
         // SAFETY: as for `word`.
         unsafe { AtomicU32::from_ptr(self.address(index, PROCESS_AT).cast()) }.load(Ordering::SeqCst)

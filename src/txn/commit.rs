@@ -27,10 +27,13 @@ const MOST: usize = 256;
 /// How often someone looks whether a write is done that can't be called off any more.
 const POLL: Duration = Duration::from_millis(1);
 
+/// What a small write does. It runs once, or again when what it was committed together with failed, and is told whether this
+/// is the only time.
+type Work<'a> = Box<dyn FnMut(&mut WriteState<Writer>, bool) -> Result<()> + Send + 'a>;
+
 /// One small write.
 pub(crate) struct Job {
-    /// Runs once, or again when what it was committed together with failed; told whether this is the only time.
-    work: Box<dyn FnMut(&mut WriteState<Writer>, bool) -> Result<()> + Send>,
+    work: Work<'static>,
     kind: WriteKind,
     terms: Terms,
     /// The thread that wants it.
@@ -45,12 +48,7 @@ impl Job {
     ///
     /// The job is dropped before anything that `work` borrows.
     #[expect(unsafe_code, reason = "the write is done by another thread while its own waits")]
-    unsafe fn new<'a>(
-        work: Box<dyn FnMut(&mut WriteState<Writer>, bool) -> Result<()> + Send + 'a>,
-        kind: WriteKind,
-        terms: Terms,
-    ) -> Self {
-        type Work<'a> = Box<dyn FnMut(&mut WriteState<Writer>, bool) -> Result<()> + Send + 'a>;
+    unsafe fn new<'a>(work: Work<'a>, kind: WriteKind, terms: Terms) -> Self {
         // SAFETY: the two types differ in a lifetime only, which the caller answers for.
         let work = unsafe { std::mem::transmute::<Work<'a>, Work<'static>>(work) };
         Self { work, kind, terms, owner: thread_token() }

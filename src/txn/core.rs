@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(super) has_batch: AtomicBool,
     /// Held by the one who begins to gather, and by the one who commits what was gathered.
     pub(super) beginning: Mutex<()>,
+    /// The thread that begins, or zero.
+    pub(super) beginner: AtomicU64,
     pub(super) flushing: Mutex<()>,
     /// Why a commit in the background failed.
     pub(super) failed: Mutex<Option<Error>>,
@@ -83,6 +85,7 @@ impl Core {
             batch: Mutex::default(),
             has_batch: AtomicBool::new(false),
             beginning: Mutex::default(),
+            beginner: AtomicU64::new(0),
             flushing: Mutex::default(),
             failed: Mutex::default(),
             deferral: Arc::default(),
@@ -267,7 +270,9 @@ impl Core {
         let found = store.held_back()?;
         let mut known = self.held_back.lock();
         let is_known = |found: &HeldBack| {
-            known.told.is_some_and(|(process, bytes)| process == found.reader.process && found.bytes < 2 * bytes)
+            known
+                .told
+                .is_some_and(|(process, bytes)| process == found.reader.process && found.bytes < 2 * bytes)
         };
         match found {
             None => *known = Held::default(),

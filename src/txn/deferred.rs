@@ -76,6 +76,10 @@ impl Core {
     ) -> Result<R> {
         self.check_writable()?;
         self.check_deferred()?;
+        // Waiting for a transaction of its own would never end, nor would that for a wait that a signal handler is in.
+        if self.gate.has(thread_token()) || self.beginner.load(Ordering::Acquire) == thread_token() {
+            return Err(Self::already_inside());
+        }
         if !self.has_room(room, terms)? {
             // Should it fail for want of room, nothing else is lost with it.
             self.flush()?;
@@ -179,7 +183,10 @@ impl Core {
                     if self.has_gathered() {
                         continue;
                     }
-                    let transaction = SharedWrite::begin_batch(self, terms, patience)?;
+                    self.beginner.store(thread_token(), Ordering::Release);
+                    let begun = SharedWrite::begin_batch(self, terms, patience);
+                    self.beginner.store(0, Ordering::Release);
+                    let transaction = begun?;
                     let begun = Instant::now();
                     let batch = Batch {
                         transaction: Arc::clone(&transaction),

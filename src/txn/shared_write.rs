@@ -346,6 +346,12 @@ fn nested_depth(open: &Open, number: u64) -> Result<usize> {
 
 impl Drop for SharedWrite {
     fn drop(&mut self) {
-        abandon(std::mem::replace(self.phase.get_mut(), Phase::Ended));
+        let phase = std::mem::replace(self.phase.get_mut(), Phase::Ended);
+        if phase.turn().is_some_and(|turn| turn.core().is_inherited()) {
+            // It is the parent's, whose threads may have had locks on what is inside.
+            std::mem::forget(phase);
+        } else {
+            abandon(phase);
+        }
     }
 }

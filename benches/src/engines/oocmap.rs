@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use oocmap::{Draft, EntryKey, Environment, KeyBytes, Options, Patience, Scalar, Span, Stored, encode_int};
+use oocmap::{
+    Draft, EntryKey, Environment, KeyBytes, Options, Patience, Room, Scalar, Span, Stored, encode_int,
+};
 
 use super::{Engine, Failure};
 
@@ -29,7 +31,7 @@ impl Engine for Oocmap {
             .iter()
             .map(|(key, _)| Ok(EntryKey::from_ordered(ordered(*key)?)?))
             .collect::<Result<_, Failure>>()?;
-        self.0.update(false, &mut Patience::new(None), |scope| {
+        self.0.update(Room::Unknown, &mut Patience::new(None), |scope| {
             for (key, (_, text)) in keys.iter().zip(entries) {
                 scope.put(key, Draft::scalar(&Scalar::Str(text.as_str().into())))?;
             }

@@ -37,7 +37,11 @@ pub(crate) fn stored<'py>(
         Stored::Record(record, archive) => {
             let root = record.root().or_raise()?;
             let held = Arc::new(read.hold(archive).or_raise()?);
-            node(py, &Source { held, access: Arc::clone(access), seen: Some(ordered.into()) }, root)
+            node(
+                py,
+                &Source { held, access: Arc::clone(access), seen: Some(ordered.into()), holds: None },
+                root,
+            )
         }
         Stored::Archive(_) => Err(archive(py)),
         Stored::Object(reference) => {
@@ -56,8 +60,12 @@ pub(crate) fn copied<'py>(
     match copied {
         Copied::Scalar(encoded) => scalar::decode(py, &encoded),
         Copied::Record(held) => {
-            let source =
-                Source { held: Arc::new(held), access: Arc::clone(access), seen: Some(ordered.into()) };
+            let source = Source {
+                held: Arc::new(held),
+                access: Arc::clone(access),
+                seen: Some(ordered.into()),
+                holds: None,
+            };
             let root = source.held.record().or_raise()?.root().or_raise()?;
             node(py, &source, root)
         }

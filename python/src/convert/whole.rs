@@ -177,7 +177,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let found = self.reader.object(reference.id, around.seen.as_deref()).or_raise()?;
         match found.ok_or_else(|| errors::to_python(Error::Stale))? {
             ContainerView::Record(held, container) => {
-                let source = Source { held: Arc::new(held), ..around.clone() };
+                let source = Source { held: Arc::new(held), holds: None, ..around.clone() };
                 let place = self.enter_record(&source)?;
                 self.begin(place, container, 0)
             }

@@ -37,8 +37,6 @@ pub(crate) enum Handle {
 pub(crate) struct Fixed {
     source: Source,
     container: Container,
-    /// Keep the mutable containers that it refers to.
-    _holds: Option<Arc<[Hold]>>,
 }
 
 /// A mutable container.
@@ -89,16 +87,19 @@ impl Handle {
         let is_live = !matches!(*source.access, Access::Version { .. });
         let Some(slot) = container.slot() else {
             if !is_live {
-                return Ok(Self::Fixed(Fixed { source: source.clone(), container, _holds: None }));
+                return Ok(Self::Fixed(Fixed { source: source.clone(), container }));
             }
-            let holds = source.held.keep_all(container).or_raise()?;
-            let holds: Option<Arc<[Hold]>> = (!holds.is_empty()).then(|| holds.into());
+            // What is in a tuple is kept with it.
+            let holds = match &source.holds {
+                Some(holds) => Arc::clone(holds),
+                None => source.held.keep_all(container).or_raise()?.into(),
+            };
+            let source = Source { holds: Some(holds), ..source.clone() };
             // A copy, so that the version needn't be kept.
             return Ok(Self::Fixed(match source.held.extract(container).or_raise()? {
-                None => Fixed { source: source.clone(), container, _holds: holds },
+                None => Fixed { source, container },
                 Some((copy, container)) => {
-                    let source = Source { held: Arc::new(copy), ..source.clone() };
-                    Fixed { source, container, _holds: holds }
+                    Fixed { source: Source { held: Arc::new(copy), ..source }, container }
                 }
             }));
         };
@@ -113,7 +114,7 @@ impl Handle {
             kind: container.kind,
             id: ObjectId { record, slot },
             seen: source.seen.clone(),
-            hold: Mutex::new(is_live.then(|| source.held.keep(ObjectId { record, slot }))),
+            hold: Mutex::new(is_live.then(|| keep(source, ObjectId { record, slot }))),
             last: Mutex::new(last),
         })))
     }
@@ -287,13 +288,13 @@ impl Handle {
 impl Object {
     /// Raises when the transaction was rolled back that made the object.
     fn check(&self) -> PyResult<()> {
-        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(held) = &*hold else { return Ok(()) };
-        if held.is_inherited() {
-            *hold = Some(self.access.opened().with(|environment| environment.hold_again(held))?);
+        let mut kept = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(hold) = &*kept else { return Ok(()) };
+        if hold.is_inherited() {
+            *kept = Some(self.access.opened().with(|environment| environment.hold_again(hold))?);
             return Ok(());
         }
-        if held.is_taken_back() {
+        if hold.is_taken_back() {
             return Err(errors::to_python(oocmap::Error::Stale));
         }
         Ok(())
@@ -354,8 +355,14 @@ impl Object {
     }
 
     fn source(&self, held: oocmap::Held, access: Arc<Access>) -> Source {
-        Source { held: Arc::new(held), access, seen: self.seen.clone() }
+        Source { held: Arc::new(held), access, seen: self.seen.clone(), holds: None }
     }
+}
+
+/// Keeps an object for as long as the answer lives: in the map that is open in this process, if it is.
+fn keep(source: &Source, id: ObjectId) -> Hold {
+    let kept = source.access.opened().with(|environment| Ok(environment.keep(id)));
+    kept.unwrap_or_else(|_| source.held.keep(id))
 }
 
 /// What something is read and written through now: a transaction that has ended, or that this thread takes part in anyway,

@@ -319,7 +319,7 @@ pub(super) fn with_record_node<R>(
 
 /// A part of a long container as what its nodes are read from.
 pub(super) fn part(held: Arc<Held>, access: &Arc<Access>) -> Source {
-    Source { held, access: Arc::clone(access), seen: None }
+    Source { held, access: Arc::clone(access), seen: None, holds: None }
 }
 
 fn no_byte() -> PyErr {

@@ -45,8 +45,12 @@ impl<'a> Parts<'a> {
             let first = run.first as usize;
             self.near = match run.elements {
                 RunElements::Mixed(held, tuple) => {
-                    let place =
-                        decoder.enter_part(Source { held, access: Arc::clone(&self.access), seen: None })?;
+                    let place = decoder.enter_part(Source {
+                        held,
+                        access: Arc::clone(&self.access),
+                        seen: None,
+                        holds: None,
+                    })?;
                     Near::Mixed(first, place, tuple)
                 }
                 numbers => Near::Numbers(first, numbers),
@@ -83,6 +87,7 @@ impl<'a> Parts<'a> {
                 held: Arc::clone(members.held()),
                 access: Arc::clone(&self.access),
                 seen: None,
+                holds: None,
             })?;
             self.near = Near::Members(index, place, members, at);
         }
