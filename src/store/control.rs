@@ -5,6 +5,9 @@
 //! file is opened through a hard link that exists for that moment only. Where there are no hard links, `x.ooc-lock` is
 //! LMDB's, and the file is swapped only while nobody else has it open: what the file holds tells which of both it is.
 
+mod page;
+mod writers;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
@@ -13,8 +16,7 @@ use std::{
     time::Duration,
 };
 
-use memmap2::{MmapOptions, MmapRaw};
-
+use self::page::{FORMAT, FORMAT_AT, MAGIC, MAGIC_AT, NAMESPACE_AT, Page, SEQUENCE_AT, SIZE};
 use super::{
     Waiting,
     fork::LockFile,
@@ -22,29 +24,13 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering, fence},
+    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering},
 };
 
 /// How often someone looks whether a lock is free whose holder may have died.
 const POLL: Duration = Duration::from_millis(10);
 /// The first pause of those who wait for the gate, which is mostly free again at once.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
-
-const SIZE: usize = 4096;
-const MAGIC: u64 = u64::from_le_bytes(*b"oocmap\0C");
-const FORMAT: u64 = 1;
-/// How many processes can queue; more than that wait without a place.
-const PLACES: u8 = 64;
-
-// Where the words are, each of 64 bits.
-const MAGIC_AT: usize = 0;
-const FORMAT_AT: usize = 1;
-const NAMESPACE_AT: usize = 2;
-const SEQUENCE_AT: usize = 3;
-const BELL_AT: usize = 4;
-const NEXT_TICKET_AT: usize = 5;
-const TURN_AT: usize = 6;
-const TICKETS_AT: usize = 8;
 
 /// LMDB's lock files begin with this number.
 const LMDB_MAGIC: u32 = 0xBEEF_C0DE;
@@ -232,112 +218,6 @@ impl Control {
             .map_err(|error| Error::io(format!("syncing {}", directory.display()), error))
     }
 
-    /// Waits until no other process writes; those who wait go in the order in which they came.
-    pub(super) fn lock_writer(&self, waiting: &mut Waiting<'_>) -> Result<()> {
-        let Some(page) = self.page() else {
-            let mut pause = FIRST_PAUSE;
-            while !self.try_lock_writer()? {
-                std::thread::sleep(waiting()?.min(pause));
-                pause = (pause * 2).min(Duration::from_millis(2));
-            }
-            return Ok(());
-        };
-        if !page.has_waiters() && self.try_lock_writer()? {
-            return Ok(());
-        }
-        let place = self.queue(page)?;
-        loop {
-            let heard = page.bell().load(Ordering::Acquire);
-            if self.is_first(page, place.as_ref())? && self.try_lock_writer()? {
-                return Ok(());
-            }
-            page.wait(heard, waiting()?.min(POLL));
-        }
-    }
-
-    /// Takes the right to write if nobody has it, whoever waits for it.
-    pub(super) fn try_lock_writer(&self) -> Result<bool> {
-        // A lock is no obstacle to the descriptor that has it.
-        if self.writes.swap(true, Ordering::SeqCst) {
-            return Ok(false);
-        }
-        match self.try_lock(Byte::Writer, Kind::Exclusive) {
-            Ok(true) => {}
-            refused => {
-                self.writes.store(false, Ordering::SeqCst);
-                return refused;
-            }
-        }
-        if let Some(page) = self.page() {
-            page.begin_turn();
-        }
-        Ok(true)
-    }
-
-    /// Lets the next writer go.
-    pub(super) fn unlock_writer(&self) {
-        if let Some(page) = self.page() {
-            page.end_turn();
-        }
-        unlock(self.file.file(), Byte::Writer);
-        self.writes.store(false, Ordering::SeqCst);
-        if let Some(page) = self.page()
-            && page.has_waiters()
-        {
-            page.ring();
-        }
-    }
-
-    /// Whether a process waits for the right to write.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.page().is_some_and(Page::has_waiters)
-    }
-
-    /// A number for the turn of the present writer; `None` while nobody writes.
-    pub(super) fn turn(&self) -> Option<u64> {
-        let Some(page) = self.page() else { return self.is_writing().then_some(0) };
-        let turn = page.word(TURN_AT).load(Ordering::SeqCst);
-        // Someone who died in their turn has not ended it.
-        (turn % 2 == 1 && self.is_writing()).then_some(turn)
-    }
-
-    fn is_writing(&self) -> bool {
-        self.writes.load(Ordering::SeqCst) || is_locked(self.file.file(), Byte::Writer).unwrap_or(true)
-    }
-
-    /// Takes a place in the queue of writers, if there is one left.
-    fn queue<'a>(&'a self, page: &'a Page) -> Result<Option<Place<'a>>> {
-        for number in 0..PLACES {
-            let ticket = page.ticket(number);
-            if ticket.load(Ordering::Relaxed) == 0 && self.try_lock(Byte::Waiter(number), Kind::Exclusive)? {
-                let own = page.word(NEXT_TICKET_AT).fetch_add(1, Ordering::AcqRel) + 1;
-                ticket.store(own, Ordering::Release);
-                return Ok(Some(Place { control: self, page, number, ticket: own }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether nobody who lives came earlier.
-    fn is_first(&self, page: &Page, place: Option<&Place<'_>>) -> Result<bool> {
-        let Some(place) = place else { return Ok(true) };
-        for number in (0..PLACES).filter(|number| *number != place.number) {
-            let other = page.ticket(number);
-            let ticket = other.load(Ordering::Acquire);
-            if ticket == 0 || ticket > place.ticket {
-                continue;
-            }
-            if is_locked(self.file.file(), Byte::Waiter(number))
-                .map_err(|error| self.failed("looking at", error))?
-            {
-                return Ok(false);
-            }
-            // Whoever it was died while it waited.
-            let _ = other.compare_exchange(ticket, 0, Ordering::AcqRel, Ordering::Relaxed);
-        }
-        Ok(true)
-    }
-
     /// Maps the file through a description of its own: a mapping keeps the locks of the one that it was made with, also
     /// in a fork, which would have them when this process has died.
     fn map(&self) -> io::Result<Page> {
@@ -437,107 +317,6 @@ impl Control {
             ),
             ErrorKind::ResourceBusy.into(),
         ))
-    }
-}
-
-/// A place in the queue of writers.
-struct Place<'a> {
-    control: &'a Control,
-    page: &'a Page,
-    number: u8,
-    ticket: u64,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.page.ticket(self.number).store(0, Ordering::Release);
-        unlock(self.control.file.file(), Byte::Waiter(self.number));
-        // Whoever came next may be the first now.
-        self.page.ring();
-    }
-}
-
-/// The mapped file.
-#[derive(Debug)]
-struct Page(MmapRaw);
-
-impl Page {
-    fn map(file: &File) -> io::Result<Self> {
-        MmapOptions::new().len(SIZE).map_raw(file).map(Self)
-    }
-
-    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
-    fn word(&self, at: usize) -> &AtomicU64 {
-        debug_assert!(8 * at < SIZE);
-        // SAFETY: the mapping begins a page, so its words are aligned; it is as long as `self`, and everyone who maps the
-        // file uses its words through atomic operations only.
-        unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(at)) }
-    }
-
-    /// The ticket of whoever waits in a place of the queue, or 0.
-    fn ticket(&self, place: u8) -> &AtomicU64 {
-        self.word(TICKETS_AT + usize::from(place))
-    }
-
-    /// The half word that those who wait sleep on.
-    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
-    fn bell(&self) -> &AtomicU32 {
-        // SAFETY: as for `word`; nobody uses this one as a whole.
-        unsafe { AtomicU32::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(BELL_AT).cast()) }
-    }
-
-    /// Makes the number of the turn odd, and another one than any before; only for the one that may write.
-    fn begin_turn(&self) {
-        let turn = self.word(TURN_AT);
-        turn.store((turn.load(Ordering::Relaxed) | 1) + 2, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-    }
-
-    fn end_turn(&self) {
-        self.word(TURN_AT).fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn has_waiters(&self) -> bool {
-        (0..PLACES).any(|place| self.ticket(place).load(Ordering::Acquire) != 0)
-    }
-
-    /// Wakes all who wait.
-    fn ring(&self) {
-        self.bell().fetch_add(1, Ordering::AcqRel);
-        #[cfg(target_os = "linux")]
-        {
-            #[expect(unsafe_code, reason = "the standard library has no locks between processes")]
-            // SAFETY: the address is that of an aligned word of a mapping that `self` keeps.
-            let _ =
-                unsafe { libc::syscall(libc::SYS_futex, self.bell().as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
-        }
-    }
-
-    /// Waits until the bell has rung since it was heard last, or for so long.
-    fn wait(&self, heard: u32, limit: Duration) {
-        #[cfg(target_os = "linux")]
-        {
-            let limit = libc::timespec {
-                tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
-                tv_nsec: libc::c_long::from(limit.subsec_nanos()),
-            };
-            #[expect(unsafe_code, reason = "the standard library has no locks between processes")]
-            // SAFETY: as for `ring`; the limit is a whole `timespec` that is only read.
-            let _ = unsafe {
-                libc::syscall(
-                    libc::SYS_futex,
-                    self.bell().as_ptr(),
-                    libc::FUTEX_WAIT,
-                    heard,
-                    &raw const limit,
-                )
-            };
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let _ = heard;
-            std::thread::sleep(limit.min(Duration::from_millis(1)));
-        }
     }
 }
 

@@ -1,25 +1,29 @@
 //! An open data file: its LMDB environment, which locks and writes, and our mapping of it, which reads.
 
+mod environment;
+mod pins;
+
+pub(super) use self::environment::{Environment, Registration};
+
 use std::{
     fmt,
     fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
-    ptr,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use heed::{Database, Env, EnvFlags, FlagSetMode, MdbError, RoTxn, WithoutTls, types::Bytes};
+use heed::{Database, Env, EnvFlags, FlagSetMode, WithoutTls, types::Bytes};
 
 use super::{
     Waiting,
     control::{Control, Gate},
     fault::translate,
-    fork::{self, Own},
+    fork::{self},
     map::{Mapping, MetaPages, RESERVATIONS},
-    open::{StoreOptions, opened},
+    open::StoreOptions,
     page::Meta,
-    reader_table::{HeldBack, Reader, ReaderTable, Slot},
+    reader_table::{Reader, Slot},
     snapshot::Snapshot,
     table::Table,
     writer::Writer,
@@ -61,72 +65,6 @@ pub(crate) struct StoreStats {
     pub(crate) readers: Vec<Reader>,
     /// How many can be.
     pub max_readers: u32,
-}
-
-/// An LMDB environment with what must not be closed before it.
-pub(super) struct Environment {
-    /// Empty only while it is dropped.
-    env: Option<Own<Env<WithoutTls>>>,
-    // Closing our descriptor of the lock file drops the locks of LMDB's, so it comes later.
-    reader_table: Option<Arc<ReaderTable>>,
-    tables: Option<Tables>,
-    /// Whether LMDB was told to write nothing, because we may not.
-    pub(super) readonly: bool,
-    /// Whether there is no other name under which a fork of this process could open the file.
-    has_one_name: bool,
-}
-
-impl Environment {
-    pub(super) fn new(env: Env<WithoutTls>, readonly: bool, has_one_name: bool) -> Self {
-        Self { env: Some(Own::new(env)), reader_table: None, tables: None, readonly, has_one_name }
-    }
-
-    pub(super) fn complete(&mut self, tables: Tables, reader_table: Option<Arc<ReaderTable>>) {
-        self.tables = Some(tables);
-        self.reader_table = reader_table;
-    }
-
-    pub(super) fn env(&self) -> &Env<WithoutTls> {
-        self.env.as_ref().expect("it is there until it is dropped")
-    }
-
-    pub(super) fn table(&self, table: Table) -> Database<'static, Bytes, Bytes> {
-        self.tables.as_ref().expect("it is complete before a store has it")[table.place()]
-    }
-}
-
-impl Drop for Environment {
-    fn drop(&mut self) {
-        let _whole = fork::hold_off();
-        let env = self.env.take();
-        if self.has_one_name {
-            // The child can't have opened it itself, and only can when this one is closed.
-            drop(env.and_then(Own::take_inherited));
-        } else {
-            // A child leaves it alone: closing it would drop the locks of one that the child has opened itself.
-            drop(env);
-        }
-    }
-}
-
-/// Says that a file is no longer open in this process, when all of it is closed.
-pub(super) struct Registration {
-    identity: (u64, u64),
-    generation: u64,
-}
-
-impl Registration {
-    pub(super) fn new(identity: (u64, u64)) -> Self {
-        Self { identity, generation: fork::generation() }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        if self.generation == fork::generation() {
-            opened().gone(&self.identity);
-        }
-    }
 }
 
 /// The state of LMDB's own mapping.
@@ -378,24 +316,6 @@ impl Store {
         })
     }
 
-    /// What the reader of the oldest version keeps from being used again, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`], [`Error::Corrupted`].
-    pub(crate) fn held_back(self: &Arc<Self>) -> Result<Option<HeldBack>> {
-        let Some(table) = &self.environment.reader_table else { return Ok(None) };
-        let newest = self.newest_txn_id();
-        let readers = table.live(newest);
-        let Some(reader) =
-            readers.into_iter().filter(|reader| reader.behind > 1).max_by_key(|reader| reader.behind)
-        else {
-            return Ok(None);
-        };
-        let bytes = self.snapshot()?.held_bytes(newest - reader.behind)?;
-        Ok(Some(HeldBack { bytes, reader }))
-    }
-
     pub(super) fn id(&self) -> u32 {
         self.id
     }
@@ -441,121 +361,6 @@ impl Store {
             max_size => max_size,
         };
         translate(error, &format!("{doing} {}", self.path.display()), limit)
-    }
-
-    /// Claims a slot in the table of readers.
-    pub(super) fn begin_read(self: &Arc<Self>) -> Result<Slot> {
-        let mut is_swept = false;
-        for _ in 0..ATTEMPTS {
-            let mut refusal = None;
-            let claimed = Slot::claim(self.environment.reader_table.as_ref(), || {
-                self.with_lmdb_map(Self::read_txn)?.map_err(|error| {
-                    let fault = Error::Transaction("no slot was claimed");
-                    refusal = Some(error);
-                    fault
-                })
-            });
-            match (claimed, refusal) {
-                (_, Some(heed::Error::Mdb(MdbError::ReadersFull))) if !is_swept => {
-                    is_swept = true;
-                    self.tidy();
-                    self.sweep_readers()?;
-                }
-                (_, Some(heed::Error::Mdb(MdbError::MapResized))) => self.follow_growth()?,
-                (_, Some(error)) => return Err(self.fault(error, "beginning to read")),
-                (claimed, None) => return claimed,
-            }
-        }
-        Err(self.fault(MdbError::MapResized.into(), "beginning to read"))
-    }
-
-    #[expect(
-        unsafe_code,
-        reason = "a snapshot keeps both the transaction and the store that it borrows from"
-    )]
-    fn read_txn(env: &Env<WithoutTls>) -> Result<RoTxn<'static, WithoutTls>, heed::Error> {
-        let env: *const Env<WithoutTls> = ptr::from_ref(env);
-        // SAFETY: the environment lies in the heap block of the `Arc` of a store, and every caller makes the transaction
-        // a field of a snapshot, in front of its own `Arc` of the store, or drops it before it returns, or leaves it in
-        // `lingering`, which is dropped before the environment.
-        let env: &'static Env<WithoutTls> = unsafe { &*env };
-        env.read_txn()
-    }
-
-    /// Claims a slot for an older version, as long as someone else has it pinned.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SnapshotExpired`]; as [`Store::snapshot`].
-    pub(super) fn begin_read_of(self: &Arc<Self>, version: u64) -> Result<Slot> {
-        let mut slot = self.begin_read()?;
-        let is_pinned = if slot.txn_id() == version { Ok(true) } else { slot.follow(version) };
-        match is_pinned {
-            Ok(true) => Ok(slot),
-            refused => {
-                self.let_go(slot);
-                Err(refused.err().map_or(Error::SnapshotExpired, |error| {
-                    Error::io(format!("looking at the readers of {}", self.path.display()), error)
-                }))
-            }
-        }
-    }
-
-    /// Lets go of a version: at once, or when the write transaction that is under way has ended; the table of readers
-    /// says why. The slot of one that is as old or older does for this one too.
-    pub(super) fn let_go(&self, slot: Slot) {
-        slot.close();
-        let Some(turn) = self.control.as_ref().and_then(|control| control.turn()) else { return };
-        let mut lingering = self.lingering.lock();
-        let covered =
-            lingering.as_ref().is_some_and(|(other, then)| *then == turn && other.txn_id() <= slot.txn_id());
-        if !covered {
-            *lingering = Some((slot, turn));
-        }
-    }
-
-    /// Whether a version is pinned still that nobody needs.
-    pub(crate) fn lingers(&self) -> bool {
-        self.lingering.lock().is_some()
-    }
-
-    /// Lets go of what nobody relies on any more.
-    pub(crate) fn tidy(&self) {
-        let mut lingering = self.lingering.lock();
-        if let Some((_, then)) = &*lingering
-            && self.control.as_ref().and_then(|control| control.turn()) != Some(*then)
-        {
-            *lingering = None;
-        }
-    }
-
-    /// Frees the slots of readers whose processes have died, for a writer: nobody else may, as the table of readers says.
-    pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
-        self.with_lmdb_map(Env::clear_stale_readers)?
-            .map_err(|error| self.fault(error, "looking for dead readers of"))
-    }
-
-    /// As [`Store::clear_stale_readers`], now and then; answers whether it was time.
-    pub(crate) fn clear_stale_readers_if_due(&self) -> Result<bool> {
-        const INTERVAL: Duration = Duration::from_secs(1);
-        let mut swept = self.swept.lock();
-        if swept.elapsed() < INTERVAL {
-            return Ok(false);
-        }
-        *swept = Instant::now();
-        drop(swept);
-        self.clear_stale_readers().map(|_| true)
-    }
-
-    /// Frees the slots of dead readers, unless someone writes.
-    fn sweep_readers(&self) -> Result<()> {
-        let Some(control) = &self.control else { return self.clear_stale_readers().map(|_| ()) };
-        if control.try_lock_writer()? {
-            let swept = self.clear_stale_readers();
-            control.unlock_writer();
-            swept?;
-        }
-        Ok(())
     }
 
     /// Does something during which LMDB's mapping must stay.

@@ -1,0 +1,107 @@
+//! The words of the control file, which all processes share.
+
+use std::{fs::File, io, time::Duration};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+
+pub(super) const SIZE: usize = 4096;
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"oocmap\0C");
+pub(super) const FORMAT: u64 = 1;
+/// How many processes can queue; more than that wait without a place.
+pub(super) const PLACES: u8 = 64;
+
+// Where the words are, each of 64 bits.
+pub(super) const MAGIC_AT: usize = 0;
+pub(super) const FORMAT_AT: usize = 1;
+pub(super) const NAMESPACE_AT: usize = 2;
+pub(super) const SEQUENCE_AT: usize = 3;
+const BELL_AT: usize = 4;
+pub(super) const NEXT_TICKET_AT: usize = 5;
+pub(super) const TURN_AT: usize = 6;
+const TICKETS_AT: usize = 8;
+
+/// The mapped file.
+#[derive(Debug)]
+pub(super) struct Page(MmapRaw);
+
+impl Page {
+    pub(super) fn map(file: &File) -> io::Result<Self> {
+        MmapOptions::new().len(SIZE).map_raw(file).map(Self)
+    }
+
+    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    pub(super) fn word(&self, at: usize) -> &AtomicU64 {
+        debug_assert!(8 * at < SIZE);
+        // SAFETY: the mapping begins a page, so its words are aligned; it is as long as `self`, and everyone who maps the
+        // file uses its words through atomic operations only.
+        unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(at)) }
+    }
+
+    /// The ticket of whoever waits in a place of the queue, or 0.
+    pub(super) fn ticket(&self, place: u8) -> &AtomicU64 {
+        self.word(TICKETS_AT + usize::from(place))
+    }
+
+    /// The half word that those who wait sleep on.
+    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    pub(super) fn bell(&self) -> &AtomicU32 {
+        // SAFETY: as for `word`; nobody uses this one as a whole.
+        unsafe { AtomicU32::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(BELL_AT).cast()) }
+    }
+
+    /// Makes the number of the turn odd, and another one than any before; only for the one that may write.
+    pub(super) fn begin_turn(&self) {
+        let turn = self.word(TURN_AT);
+        turn.store((turn.load(Ordering::Relaxed) | 1) + 2, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn end_turn(&self) {
+        self.word(TURN_AT).fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        (0..PLACES).any(|place| self.ticket(place).load(Ordering::Acquire) != 0)
+    }
+
+    /// Wakes all who wait.
+    pub(super) fn ring(&self) {
+        self.bell().fetch_add(1, Ordering::AcqRel);
+        #[cfg(target_os = "linux")]
+        {
+            #[expect(unsafe_code, reason = "the standard library has no locks between processes")]
+            // SAFETY: the address is that of an aligned word of a mapping that `self` keeps.
+            let _ =
+                unsafe { libc::syscall(libc::SYS_futex, self.bell().as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+        }
+    }
+
+    /// Waits until the bell has rung since it was heard last, or for so long.
+    pub(super) fn wait(&self, heard: u32, limit: Duration) {
+        #[cfg(target_os = "linux")]
+        {
+            let limit = libc::timespec {
+                tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: libc::c_long::from(limit.subsec_nanos()),
+            };
+            #[expect(unsafe_code, reason = "the standard library has no locks between processes")]
+            // SAFETY: as for `ring`; the limit is a whole `timespec` that is only read.
+            let _ = unsafe {
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.bell().as_ptr(),
+                    libc::FUTEX_WAIT,
+                    heard,
+                    &raw const limit,
+                )
+            };
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = heard;
+            std::thread::sleep(limit.min(Duration::from_millis(1)));
+        }
+    }
+}

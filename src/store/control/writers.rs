@@ -1,0 +1,138 @@
+//! Which process may write, and in which order those who wait do.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        Waiting,
+        lock::{Byte, Kind, is_locked, unlock},
+    },
+    Control, FIRST_PAUSE, POLL,
+    page::{NEXT_TICKET_AT, PLACES, Page, TURN_AT},
+};
+use crate::{error::Result, sync::Ordering};
+
+impl Control {
+    /// Waits until no other process writes; those who wait go in the order in which they came.
+    pub(in super::super) fn lock_writer(&self, waiting: &mut Waiting<'_>) -> Result<()> {
+        let Some(page) = self.page() else {
+            let mut pause = FIRST_PAUSE;
+            while !self.try_lock_writer()? {
+                std::thread::sleep(waiting()?.min(pause));
+                pause = (pause * 2).min(Duration::from_millis(2));
+            }
+            return Ok(());
+        };
+        if !page.has_waiters() && self.try_lock_writer()? {
+            return Ok(());
+        }
+        let place = self.queue(page)?;
+        loop {
+            let heard = page.bell().load(Ordering::Acquire);
+            if self.is_first(page, place.as_ref())? && self.try_lock_writer()? {
+                return Ok(());
+            }
+            page.wait(heard, waiting()?.min(POLL));
+        }
+    }
+
+    /// Takes the right to write if nobody has it, whoever waits for it.
+    pub(in super::super) fn try_lock_writer(&self) -> Result<bool> {
+        // A lock is no obstacle to the descriptor that has it.
+        if self.writes.swap(true, Ordering::SeqCst) {
+            return Ok(false);
+        }
+        match self.try_lock(Byte::Writer, Kind::Exclusive) {
+            Ok(true) => {}
+            refused => {
+                self.writes.store(false, Ordering::SeqCst);
+                return refused;
+            }
+        }
+        if let Some(page) = self.page() {
+            page.begin_turn();
+        }
+        Ok(true)
+    }
+
+    /// Lets the next writer go.
+    pub(in super::super) fn unlock_writer(&self) {
+        if let Some(page) = self.page() {
+            page.end_turn();
+        }
+        unlock(self.file.file(), Byte::Writer);
+        self.writes.store(false, Ordering::SeqCst);
+        if let Some(page) = self.page()
+            && page.has_waiters()
+        {
+            page.ring();
+        }
+    }
+
+    /// Whether a process waits for the right to write.
+    pub(in super::super) fn is_awaited(&self) -> bool {
+        self.page().is_some_and(Page::has_waiters)
+    }
+
+    /// A number for the turn of the present writer; `None` while nobody writes.
+    pub(in super::super) fn turn(&self) -> Option<u64> {
+        let Some(page) = self.page() else { return self.is_writing().then_some(0) };
+        let turn = page.word(TURN_AT).load(Ordering::SeqCst);
+        // Someone who died in their turn has not ended it.
+        (turn % 2 == 1 && self.is_writing()).then_some(turn)
+    }
+
+    fn is_writing(&self) -> bool {
+        self.writes.load(Ordering::SeqCst) || is_locked(self.file.file(), Byte::Writer).unwrap_or(true)
+    }
+
+    /// Takes a place in the queue of writers, if there is one left.
+    fn queue<'a>(&'a self, page: &'a Page) -> Result<Option<Place<'a>>> {
+        for number in 0..PLACES {
+            let ticket = page.ticket(number);
+            if ticket.load(Ordering::Relaxed) == 0 && self.try_lock(Byte::Waiter(number), Kind::Exclusive)? {
+                let own = page.word(NEXT_TICKET_AT).fetch_add(1, Ordering::AcqRel) + 1;
+                ticket.store(own, Ordering::Release);
+                return Ok(Some(Place { control: self, page, number, ticket: own }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nobody who lives came earlier.
+    fn is_first(&self, page: &Page, place: Option<&Place<'_>>) -> Result<bool> {
+        let Some(place) = place else { return Ok(true) };
+        for number in (0..PLACES).filter(|number| *number != place.number) {
+            let other = page.ticket(number);
+            let ticket = other.load(Ordering::Acquire);
+            if ticket == 0 || ticket > place.ticket {
+                continue;
+            }
+            if is_locked(self.file.file(), Byte::Waiter(number))
+                .map_err(|error| self.failed("looking at", error))?
+            {
+                return Ok(false);
+            }
+            // Whoever it was died while it waited.
+            let _ = other.compare_exchange(ticket, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        Ok(true)
+    }
+}
+
+/// A place in the queue of writers.
+struct Place<'a> {
+    control: &'a Control,
+    page: &'a Page,
+    number: u8,
+    ticket: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.page.ticket(self.number).store(0, Ordering::Release);
+        unlock(self.control.file.file(), Byte::Waiter(self.number));
+        // Whoever came next may be the first now.
+        self.page.ring();
+    }
+}
