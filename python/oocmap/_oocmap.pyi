@@ -40,6 +40,9 @@ __all__ = [
     "Transaction",
     "ValuesView",
     "__version__",
+    "flush_all",
+    "follow",
+    "settle_all",
 ]
 
 _T = TypeVar("_T")
@@ -52,11 +55,14 @@ _Entries: TypeAlias = SupportsKeysAndGetItem[Any, Any] | abc.Iterable[tuple[Any,
 @type_check_only
 class _Reader(TypedDict):
     pid: int
+    thread: int
+    age: float | None
     behind: int
 
 @type_check_only
 class _Stats(TypedDict):
     entries: int
+    objects: int
     file_size: int
     free_bytes: int
     readers: list[_Reader]
@@ -162,6 +168,7 @@ class Transaction(Mapping, abc.MutableMapping[Any, Any]):
 def flush_all() -> None: ...
 def settle_all() -> None: ...
 def follow(opened: Mapping, handed: bytes, /) -> Snapshot: ...
+
 @final
 class Snapshot(Mapping):
     @property

@@ -42,7 +42,9 @@ def test_a_snapshot_that_holds_much(path: Path) -> None:
 
 
 def test_a_snapshot_of_another_process(path: Path) -> None:
-    program = "import sys, oocmap; s = oocmap.OOCMap(sys.argv[1]).snapshot(); print(flush=True); sys.stdin.read()"
+    program = (
+        "import sys, oocmap; s = oocmap.OOCMap(sys.argv[1]).snapshot(); print(flush=True); sys.stdin.read()"
+    )
     with OOCMap(path, durability="nometasync", held_back_warning=1 << 20) as m:
         m["a"] = 1
         reader: Any = subprocess.Popen(

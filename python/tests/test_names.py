@@ -27,7 +27,9 @@ def names(directory: Path) -> list[str]:
 @pytest.mark.parametrize("name", ["a b.ooc", "-", "ünïcode ☃.ooc", "%s{}\\n", ".hidden", "x", LONG])
 def test_any_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    program = "import sys, oocmap; m = oocmap.OOCMap(sys.argv[1], lock_timeout=30); m['there'] = m['here'] + 1"
+    program = (
+        "import sys, oocmap; m = oocmap.OOCMap(sys.argv[1], lock_timeout=30); m['there'] = m['here'] + 1"
+    )
     with OOCMap(path) as m:
         m["here"] = 1
         subprocess.run([sys.executable, "-c", program, path], check=True)

@@ -3,26 +3,27 @@
 mod counts;
 #[cfg(test)]
 mod tests;
+mod texts;
+
+pub(super) use self::texts::{Placing, SymbolNames};
+pub(crate) use self::texts::{shared_id, shared_value};
 
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
 };
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::{
     changes::Changes,
     entry::{self, EntryKey, Place, TableKey},
     live::Seen,
-    memory::{Memory, SYMBOLS},
+    memory::Memory,
 };
 use crate::{
     error::{Error, Result},
     format::{
-        builder::{Draft, LONG, Placement},
-        copy::Names,
-        frame::{Frame, Kind},
+        builder::{Draft, Placement},
+        frame::Frame,
         header::{HEADER_KEY, Header},
         key::KeyBytes,
         record::ObjectId,
@@ -30,9 +31,6 @@ use crate::{
     store::{Direction, Entry, ReadTables, Table, WriteTables},
     sync::Arc,
 };
-
-/// Values from this size on, in bytes, always go to the shared table, so that what holds them stays small.
-const SHARED_FROM: usize = 64 * 1024;
 
 /// How to take one change back.
 enum Undo {
@@ -519,78 +517,6 @@ impl<T: WriteTables> Changes for WriteState<T> {
     }
 }
 
-/// The names of symbols, at some moment of a write transaction.
-#[derive(Clone, Debug)]
-pub(crate) struct SymbolNames {
-    memory: Arc<Memory>,
-    first_name: u32,
-    names: Arc<Vec<Arc<str>>>,
-}
-
-impl Names for SymbolNames {
-    fn name(&self, symbol: u32) -> Result<Arc<str>> {
-        match symbol.checked_sub(self.first_name) {
-            Some(new) => self.names.get(new as usize).cloned(),
-            None => self.memory.name(symbol),
-        }
-        .ok_or_else(|| Error::corrupted(format!("symbol {symbol} is missing")))
-    }
-}
-
-/// Places one draft.
-pub(super) struct Placing<'a, T> {
-    pub(super) state: &'a mut WriteState<T>,
-}
-
-impl<T: WriteTables> Placement for Placing<'_, T> {
-    fn symbol(&mut self, name: &str) -> Result<Option<u32>> {
-        let state = &mut *self.state;
-        if let Some(symbol) = state.known_symbol(name) {
-            return Ok(Some(symbol));
-        }
-        let symbol = state.header.symbols;
-        if symbol >= SYMBOLS || !state.memory.seen.lock().again(hash(name.as_bytes())) {
-            return Ok(None);
-        }
-        state.write(Table::Symbols, &symbol.to_be_bytes(), name.as_bytes())?;
-        state.header.symbols += 1;
-        let name: Arc<str> = name.into();
-        Arc::make_mut(&mut state.names).push(Arc::clone(&name));
-        state.name_ids.insert(name, symbol);
-        Ok(Some(symbol))
-    }
-
-    fn share(&mut self, encoded: &[u8]) -> Result<Option<u64>> {
-        if encoded.len() < LONG {
-            return Ok(None);
-        }
-        let state = &mut *self.state;
-        let hash = hash(encoded);
-        let mut id = shared_hash(hash);
-        loop {
-            match state.tables.get(Table::Shared, &id.to_be_bytes())? {
-                Some(stored) if Frame::decode(stored)?.payload == encoded => break,
-                Some(_) => id = id.wrapping_add(1),
-                None => {
-                    if encoded.len() < SHARED_FROM && !state.memory.seen.lock().again(hash) {
-                        return Ok(None);
-                    }
-                    let frame = Frame::new(Kind::Scalar, encoded);
-                    state.write(Table::Shared, &id.to_be_bytes(), &frame.encode())?;
-                    break;
-                }
-            }
-        }
-        // Goes away with the commit unless an entry comes to name it.
-        state.claim(id, 0);
-        Ok(Some(id))
-    }
-
-    fn record_id(&mut self) -> u64 {
-        self.state.new_record()
-    }
-}
-
 /// What a transaction leaves behind in memory.
 pub(crate) struct Learnt {
     memory: Arc<Memory>,
@@ -628,38 +554,4 @@ pub(crate) fn read_header(tables: &impl ReadTables) -> Result<Header> {
         .get(Table::Header, HEADER_KEY)?
         .ok_or_else(|| Error::corrupted("the header record is missing"))?;
     Header::decode(bytes).map_err(Error::corrupted)
-}
-
-/// The id of a shared value, from the payload that names it.
-pub(crate) fn shared_id(payload: &[u8]) -> Result<u64> {
-    payload
-        .try_into()
-        .map(u64::from_le_bytes)
-        .map_err(|_| Error::corrupted("the id of a shared value is not 8 bytes"))
-}
-
-/// A shared value, encoded as a scalar.
-pub(crate) fn shared_value(tables: &impl ReadTables, id: u64) -> Result<&[u8]> {
-    let stored = tables
-        .get(Table::Shared, &id.to_be_bytes())?
-        .ok_or_else(|| Error::corrupted(format!("shared value {id:016x} is missing")))?;
-    match Frame::decode(stored)? {
-        Frame { kind: Kind::Scalar, form: None, payload, .. } => Ok(payload),
-        _ => Err(Error::corrupted(format!("shared value {id:016x} is no leaf"))),
-    }
-}
-
-fn count_key(id: u64) -> [u8; 9] {
-    let mut key = [1; 9];
-    key[..8].copy_from_slice(&id.to_be_bytes());
-    key
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    xxh3_64(bytes)
-}
-
-/// Where a value's search in the shared table starts; the engine's own tests make all values collide.
-fn shared_hash(hash: u64) -> u64 {
-    if cfg!(test) { hash & 1 } else { hash }
 }

@@ -1,6 +1,9 @@
 //! Counts what refers to what: shared values, and objects that don't lie where they are referred to.
 
-use super::{Undo, WriteState, count_key, shared_id};
+use super::{
+    Undo, WriteState,
+    texts::{count_key, shared_id},
+};
 use crate::{
     error::{Error, Result},
     format::{

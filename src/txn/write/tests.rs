@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
+use super::{texts::count_key, *};
 use crate::{
     Key, Scalar, Value,
     format::{
         builder::{Role, ValueBuilder},
+        frame::Kind,
         key::KeyBytes,
         record::RecordView,
     },
