@@ -160,6 +160,10 @@ impl Control {
         let joined = if self.is_ours()? {
             let page = self.map().map_err(|error| self.failed("mapping", error))?;
             self.check_namespace(&page)?;
+            // LMDB takes a lock file for a new one whose first byte it can lock alone, and for a foreign one otherwise.
+            if !self.try_lock(Byte::Plain(0), Kind::Shared)? {
+                return Err(self.other_program());
+            }
             Joined::Linked(page)
         } else {
             Joined::Plain(AtomicU64::new(0))
@@ -250,13 +254,14 @@ impl Control {
         let is_used = is_lmdbs
             && is_locked(self.file.file(), Byte::Plain(0))
                 .map_err(|error| self.failed("looking at", error))?;
-        if is_used {
-            return Err(Error::io(
-                format!("another LMDB program has {} open; end it first", self.data_path.display()),
-                ErrorKind::ResourceBusy.into(),
-            ));
-        }
-        Ok(())
+        if is_used { Err(self.other_program()) } else { Ok(()) }
+    }
+
+    fn other_program(&self) -> Error {
+        Error::io(
+            format!("another LMDB program has {} open; end it first", self.data_path.display()),
+            ErrorKind::ResourceBusy.into(),
+        )
     }
 
     fn is_ours(&self) -> Result<bool> {
