@@ -5,3 +5,27 @@
 //! files that `build.rs` makes by changing one place.
 
 pub mod sync;
+
+/// Puts a broken copy of a module to the model that has to find it, with the words in which it complains.
+///
+/// The caller has a macro `models` that makes the models for a module of that name, and may have a module that the copy
+/// needs beside it.
+#[macro_export]
+macro_rules! twin {
+    ($module:ident, $twin:ident, $model:ident, $complaint:literal $(, beside $beside:ident)?) => {
+        mod $twin {
+            $(use super::$beside;)?
+            #[allow(unused, clippy::pedantic, reason = "a broken copy")]
+            mod $module {
+                include!(concat!(env!("OUT_DIR"), "/", stringify!($twin), ".rs"));
+            }
+            models!($module);
+
+            #[test]
+            #[should_panic(expected = $complaint)]
+            fn is_found() {
+                $model();
+            }
+        }
+    };
+}

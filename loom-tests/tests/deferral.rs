@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use loom::thread;
-use oocmap_loom_tests::sync;
+use oocmap_loom_tests::{sync, twin};
 
 #[path = "../../src/coord/deferral.rs"]
 mod deferral;
@@ -197,29 +197,10 @@ fn each_batch_is_committed_once() {
     sound::each_batch_is_committed_once();
 }
 
-/// A deferral that is broken in one place, and the model that finds it.
-macro_rules! twin {
-    ($twin:ident, $model:ident, $complaint:literal) => {
-        mod $twin {
-            #[allow(unused, clippy::pedantic, reason = "a broken copy")]
-            mod deferral {
-                include!(concat!(env!("OUT_DIR"), "/", stringify!($twin), ".rs"));
-            }
-            models!(deferral);
-
-            #[test]
-            #[should_panic(expected = $complaint)]
-            fn is_found() {
-                $model();
-            }
-        }
-    };
-}
-
-twin!(deferral_pends_silently, what_is_deferred_is_flushed, "deadlock");
-twin!(deferral_flushes_at_once, what_is_deferred_is_flushed, "flushed at once");
-twin!(deferral_counts_no_batches, each_batch_has_its_interval, "not its own interval");
-twin!(deferral_flushes_what_is_settled, what_is_settled_is_not_flushed, "nothing was pending");
-twin!(deferral_is_put_off, more_does_not_put_it_off, "it was put off");
-twin!(deferral_ends_silently, each_batch_is_committed_once, "deadlock");
-twin!(deferral_settles_twice, each_batch_is_committed_once, "committed twice");
+twin!(deferral, deferral_pends_silently, what_is_deferred_is_flushed, "deadlock");
+twin!(deferral, deferral_flushes_at_once, what_is_deferred_is_flushed, "flushed at once");
+twin!(deferral, deferral_counts_no_batches, each_batch_has_its_interval, "not its own interval");
+twin!(deferral, deferral_flushes_what_is_settled, what_is_settled_is_not_flushed, "nothing was pending");
+twin!(deferral, deferral_is_put_off, more_does_not_put_it_off, "it was put off");
+twin!(deferral, deferral_ends_silently, each_batch_is_committed_once, "deadlock");
+twin!(deferral, deferral_settles_twice, each_batch_is_committed_once, "committed twice");

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use loom::thread;
-use oocmap_loom_tests::sync;
+use oocmap_loom_tests::{sync, twin};
 
 #[path = "../../src/coord/gate.rs"]
 mod gate;
@@ -175,30 +175,11 @@ fn who_waits_does_not_wait_twice() {
     sound::who_waits_does_not_wait_twice();
 }
 
-/// A gate that is broken in one place, and the model that finds it.
-macro_rules! twin {
-    ($twin:ident, $model:ident, $complaint:literal) => {
-        mod $twin {
-            #[allow(clippy::pedantic, dead_code, reason = "a broken copy")]
-            mod gate {
-                include!(concat!(env!("OUT_DIR"), "/", stringify!($twin), ".rs"));
-            }
-            models!(gate);
-
-            #[test]
-            #[should_panic(expected = $complaint)]
-            fn is_found() {
-                $model();
-            }
-        }
-    };
-}
-
-twin!(gate_leaves_silently, all_get_in_alone, "deadlock");
-twin!(gate_looks_only_before_asking, all_get_in_alone, "deadlock");
-twin!(gate_lets_two_in, all_get_in_alone, "two are inside");
-twin!(gate_lets_newcomers_overtake, first_come_first_served, "someone was overtaken");
-twin!(gate_gives_up_silently, who_gives_up_holds_up_no_one, "deadlock");
-twin!(gate_keeps_the_ticket, who_gives_up_holds_up_no_one, "the gate is free in the end");
-twin!(gate_forgets_its_owner, no_one_waits_for_itself, "deadlock");
-twin!(gate_forgets_who_waits, who_waits_does_not_wait_twice, "deadlock");
+twin!(gate, gate_leaves_silently, all_get_in_alone, "deadlock");
+twin!(gate, gate_looks_only_before_asking, all_get_in_alone, "deadlock");
+twin!(gate, gate_lets_two_in, all_get_in_alone, "two are inside");
+twin!(gate, gate_lets_newcomers_overtake, first_come_first_served, "someone was overtaken");
+twin!(gate, gate_gives_up_silently, who_gives_up_holds_up_no_one, "deadlock");
+twin!(gate, gate_keeps_the_ticket, who_gives_up_holds_up_no_one, "the gate is free in the end");
+twin!(gate, gate_forgets_its_owner, no_one_waits_for_itself, "deadlock");
+twin!(gate, gate_forgets_who_waits, who_waits_does_not_wait_twice, "deadlock");

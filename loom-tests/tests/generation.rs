@@ -9,7 +9,7 @@ use std::{
 };
 
 use loom::thread;
-use oocmap_loom_tests::sync;
+use oocmap_loom_tests::{sync, twin};
 use sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 
 #[path = "../../src/coord/generation.rs"]
@@ -319,33 +319,44 @@ fn failures_leave_what_can_be_recovered() {
     sound::failures_leave_what_can_be_recovered();
 }
 
-/// Functions that are broken in one place, and the model that finds it.
-macro_rules! twin {
-    ($twin:ident, $model:ident, $complaint:literal) => {
-        mod $twin {
-            #[allow(clippy::pedantic, dead_code, reason = "a broken copy")]
-            mod generation {
-                include!(concat!(env!("OUT_DIR"), "/", stringify!($twin), ".rs"));
-            }
-            models!(generation);
-
-            #[test]
-            #[should_panic(expected = $complaint)]
-            fn is_found() {
-                $model();
-            }
-        }
-    };
-}
-
-twin!(generation_does_not_look_again, no_commit_is_lost, "a commit is lost");
-twin!(generation_never_looks, snapshots_have_what_was_acknowledged, "the snapshot lacks a commit");
-twin!(generation_looks_only_afterwards, nothing_begins_in_what_is_replaced, "begins in what is replaced");
-twin!(generation_refreshes_what_it_holds, nothing_is_held_while_refreshing, "refreshes what it holds");
-twin!(generation_swaps_in_secret, the_dead_hold_up_no_one, "a commit is lost");
-twin!(generation_swaps_by_two, the_dead_hold_up_no_one, "a commit is lost");
-twin!(generation_takes_a_swap_for_stable, the_dead_hold_up_no_one, "a commit is lost");
-twin!(generation_recovers_for_ever, the_dead_hold_up_no_one, "it never ends");
-twin!(generation_stays_odd_after_a_failure, failures_leave_what_can_be_recovered, "no one can go on");
-twin!(generation_recovers_before_it_settles, failures_leave_what_can_be_recovered, "stable during a swap");
-twin!(generation_recovers_what_is_stable, failures_leave_what_can_be_recovered, "nothing to recover");
+twin!(generation, generation_does_not_look_again, no_commit_is_lost, "a commit is lost");
+twin!(
+    generation,
+    generation_never_looks,
+    snapshots_have_what_was_acknowledged,
+    "the snapshot lacks a commit"
+);
+twin!(
+    generation,
+    generation_looks_only_afterwards,
+    nothing_begins_in_what_is_replaced,
+    "begins in what is replaced"
+);
+twin!(
+    generation,
+    generation_refreshes_what_it_holds,
+    nothing_is_held_while_refreshing,
+    "refreshes what it holds"
+);
+twin!(generation, generation_swaps_in_secret, the_dead_hold_up_no_one, "a commit is lost");
+twin!(generation, generation_swaps_by_two, the_dead_hold_up_no_one, "a commit is lost");
+twin!(generation, generation_takes_a_swap_for_stable, the_dead_hold_up_no_one, "a commit is lost");
+twin!(generation, generation_recovers_for_ever, the_dead_hold_up_no_one, "it never ends");
+twin!(
+    generation,
+    generation_stays_odd_after_a_failure,
+    failures_leave_what_can_be_recovered,
+    "no one can go on"
+);
+twin!(
+    generation,
+    generation_recovers_before_it_settles,
+    failures_leave_what_can_be_recovered,
+    "stable during a swap"
+);
+twin!(
+    generation,
+    generation_recovers_what_is_stable,
+    failures_leave_what_can_be_recovered,
+    "nothing to recover"
+);

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use loom::thread;
-use oocmap_loom_tests::sync;
+use oocmap_loom_tests::{sync, twin};
 
 #[path = "../../src/coord/gate.rs"]
 #[allow(dead_code, reason = "it has models of its own")]
@@ -173,32 +173,13 @@ fn jobs_keep_their_order() {
     sound::jobs_keep_their_order();
 }
 
-/// A group that is broken in one place, and the model that finds it.
-macro_rules! twin {
-    ($twin:ident, $model:ident, $complaint:literal) => {
-        mod $twin {
-            #[allow(clippy::pedantic, dead_code, reason = "a broken copy")]
-            mod group {
-                include!(concat!(env!("OUT_DIR"), "/", stringify!($twin), ".rs"));
-            }
-            models!(group);
-
-            #[test]
-            #[should_panic(expected = $complaint)]
-            fn is_found() {
-                $model();
-            }
-        }
-    };
-}
-
-twin!(group_numbers_none, each_job_is_run_once, "the result of another job");
-twin!(group_mixes_up_results, each_job_is_run_once, "the result of another job");
-twin!(group_forgets_results, each_job_is_run_once, "a job is lost");
-twin!(group_takes_an_earlier_one_for_it, each_job_is_run_once, "gave up for nothing");
-twin!(group_withdraws_another, who_gives_up_knows_what_became_of_it, "the job of another");
-twin!(group_takes_the_last_first, jobs_keep_their_order, "only one was wanted, the first");
-twin!(group_takes_too_many, jobs_keep_their_order, "only one was wanted, the first");
-twin!(group_takes_what_does_not_suit, jobs_keep_their_order, "does not suit");
-twin!(group_drops_what_does_not_suit, jobs_keep_their_order, "something is missing");
-twin!(group_takes_a_later_one_for_it, jobs_keep_their_order, "it is done");
+twin!(group, group_numbers_none, each_job_is_run_once, "the result of another job");
+twin!(group, group_mixes_up_results, each_job_is_run_once, "the result of another job");
+twin!(group, group_forgets_results, each_job_is_run_once, "a job is lost");
+twin!(group, group_takes_an_earlier_one_for_it, each_job_is_run_once, "gave up for nothing");
+twin!(group, group_withdraws_another, who_gives_up_knows_what_became_of_it, "the job of another");
+twin!(group, group_takes_the_last_first, jobs_keep_their_order, "only one was wanted, the first");
+twin!(group, group_takes_too_many, jobs_keep_their_order, "only one was wanted, the first");
+twin!(group, group_takes_what_does_not_suit, jobs_keep_their_order, "does not suit");
+twin!(group, group_drops_what_does_not_suit, jobs_keep_their_order, "something is missing");
+twin!(group, group_takes_a_later_one_for_it, jobs_keep_their_order, "it is done");

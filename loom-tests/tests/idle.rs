@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use loom::thread;
-use oocmap_loom_tests::sync;
+use oocmap_loom_tests::{sync, twin};
 
 #[path = "../../src/coord/idle.rs"]
 mod idle;
@@ -116,29 +116,10 @@ fn the_end_comes() {
     sound::the_end_comes();
 }
 
-/// A watch that is broken in one place, and the model that finds it.
-macro_rules! twin {
-    ($twin:ident, $model:ident, $complaint:literal) => {
-        mod $twin {
-            #[allow(clippy::pedantic, dead_code, reason = "a broken copy")]
-            mod idle {
-                include!(concat!(env!("OUT_DIR"), "/", stringify!($twin), ".rs"));
-            }
-            models!(idle);
-
-            #[test]
-            #[should_panic(expected = $complaint)]
-            fn is_found() {
-                $model();
-            }
-        }
-    };
-}
-
-twin!(idle_holds_silently, what_is_held_gets_its_interval, "deadlock");
-twin!(idle_takes_the_new_for_unused, what_is_held_gets_its_interval, "let go at once");
-twin!(idle_releases_what_is_not_held, what_is_held_gets_its_interval, "nothing was held");
-twin!(idle_releases_what_is_used, what_is_used_is_kept, "it was let go at once");
-twin!(idle_does_not_see_use, what_is_used_is_kept, "in which it was used");
-twin!(idle_ends_silently, the_end_comes, "deadlock");
-twin!(idle_releases_twice, the_end_comes, "let go twice");
+twin!(idle, idle_holds_silently, what_is_held_gets_its_interval, "deadlock");
+twin!(idle, idle_takes_the_new_for_unused, what_is_held_gets_its_interval, "let go at once");
+twin!(idle, idle_releases_what_is_not_held, what_is_held_gets_its_interval, "nothing was held");
+twin!(idle, idle_releases_what_is_used, what_is_used_is_kept, "it was let go at once");
+twin!(idle, idle_does_not_see_use, what_is_used_is_kept, "in which it was used");
+twin!(idle, idle_ends_silently, the_end_comes, "deadlock");
+twin!(idle, idle_releases_twice, the_end_comes, "let go twice");

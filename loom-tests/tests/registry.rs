@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use loom::thread;
-use oocmap_loom_tests::sync;
+use oocmap_loom_tests::{sync, twin};
 use sync::Mutex;
 
 #[path = "../../src/coord/gate.rs"]
@@ -202,30 +202,10 @@ fn keys_do_not_wait_for_each_other() {
     sound::keys_do_not_wait_for_each_other();
 }
 
-/// A registry that is broken in one place, and the model that finds it.
-macro_rules! twin {
-    ($twin:ident, $model:ident, $complaint:literal) => {
-        mod $twin {
-            use super::gate;
-            #[allow(clippy::pedantic, dead_code, reason = "a broken copy")]
-            mod registry {
-                include!(concat!(env!("OUT_DIR"), "/", stringify!($twin), ".rs"));
-            }
-            models!(registry);
-
-            #[test]
-            #[should_panic(expected = $complaint)]
-            fn is_found() {
-                $model();
-            }
-        }
-    };
-}
-
-twin!(registry_lets_two_make, one_exists_at_a_time, "two exist at once");
-twin!(registry_replaces_what_is_ending, one_exists_at_a_time, "two exist at once");
-twin!(registry_ends_silently, one_exists_at_a_time, "deadlock");
-twin!(registry_looks_only_before_asking, one_exists_at_a_time, "deadlock");
-twin!(registry_makes_silently, all_share_one, "deadlock");
-twin!(registry_mixes_up_keys, keys_do_not_wait_for_each_other, "another key was in the way");
-twin!(registry_ends_others, keys_do_not_wait_for_each_other, "the place was taken away");
+twin!(registry, registry_lets_two_make, one_exists_at_a_time, "two exist at once", beside gate);
+twin!(registry, registry_replaces_what_is_ending, one_exists_at_a_time, "two exist at once", beside gate);
+twin!(registry, registry_ends_silently, one_exists_at_a_time, "deadlock", beside gate);
+twin!(registry, registry_looks_only_before_asking, one_exists_at_a_time, "deadlock", beside gate);
+twin!(registry, registry_makes_silently, all_share_one, "deadlock", beside gate);
+twin!(registry, registry_mixes_up_keys, keys_do_not_wait_for_each_other, "another key was in the way", beside gate);
+twin!(registry, registry_ends_others, keys_do_not_wait_for_each_other, "the place was taken away", beside gate);
