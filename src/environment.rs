@@ -201,8 +201,8 @@ impl Environment {
     ///
     /// Any error of the storage, now or of an earlier commit in the background: what was deferred then is lost.
     pub fn flush(&self) -> Result<()> {
-        self.core.check_deferred()?;
-        self.core.flush()
+        let flushed = self.core.flush();
+        self.core.check_deferred().and(flushed)
     }
 
     /// Whether something was deferred and waits for its commit.
@@ -366,7 +366,8 @@ pub fn flush_all() -> Result<()> {
     let opened: Vec<_> = OPENED.get().lock().iter().filter_map(Weak::upgrade).collect();
     let mut outcome = Ok(());
     for core in opened {
-        outcome = outcome.and(core.check_deferred()).and(core.flush());
+        let flushed = core.flush();
+        outcome = outcome.and(core.check_deferred()).and(flushed);
     }
     outcome
 }

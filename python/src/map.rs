@@ -97,6 +97,9 @@ impl OOCMap {
         let environment = waiting(py, options.lock_timeout, |patience| {
             Environment::open_within(&path, &options, patience)
         })?;
+        if options.durability == Durability::Deferred {
+            py.import("oocmap._exit")?.call_method0("arrange")?;
+        }
         slf.as_super().get().open(Access::Live {
             opened: Arc::new(Opened::new(environment)),
             origin: Arc::new(Origin { allow_pickle, ..Origin::default() }),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -13,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from oocmap import LockTimeoutError, MapFullError, OOCMap, ReadOnlyError
+from oocmap import LockTimeoutError, MapFullError, OOCMap, ReadOnlyError, TransactionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -325,6 +326,106 @@ def test_a_forked_child_sees_them(d: OOCMap) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert d == {"a": [1], "child": 1}
+
+
+def defer(path: Path, key: int) -> None:
+    """Defer a write, and end."""
+    OPENED[key] = OOCMap(path, durability="deferred", flush_interval=LONG)
+    OPENED[key][key] = 1
+
+
+OPENED: dict[int, OOCMap] = {}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_end_of_a_process_of_multiprocessing_commits(path: Path, d: OOCMap, method: str) -> None:
+    """It ends without the hooks that other processes run."""
+    context: Any = multiprocessing.get_context(method)
+    d[0] = 1
+    children = [context.Process(target=defer, args=(path, key)) for key in (1, 2, 3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+    assert d == dict.fromkeys(range(4), 1)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
+@pytest.mark.parametrize("durability", ["sync", "deferred"])
+def test_a_signal_handler_that_writes_while_its_thread_waits_to_defer(path: Path, durability: Any) -> None:
+    """It would wait for the thread that it interrupts."""
+    raised: list[BaseException] = []
+    with (
+        OOCMap(path, durability="deferred", flush_interval=LONG) as d,
+        OOCMap(path, durability=durability, flush_interval=LONG) as other,
+    ):
+        begun, ended = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with d.transaction() as tx:
+                tx["held"] = 1
+                begun.set()
+                ended.wait(60)
+
+        def handler(*_: Any) -> None:
+            for write in (lambda: other.update(handler=1), lambda: other.transaction()):
+                try:
+                    write()
+                except TransactionError as error:
+                    raised.append(error)
+            ended.set()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        begun.wait(60)
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            d["main"] = 1
+        finally:
+            signal.signal(signal.SIGALRM, before)
+            thread.join()
+        assert len(raised) == 2
+        assert d == {"held": 1, "main": 1}
+
+
+def test_the_shortest_interval_counts(path: Path) -> None:
+    with (
+        OOCMap(path, durability="deferred", flush_interval=LONG) as slow,
+        OOCMap(path, durability="deferred", flush_interval=0.01) as fast,
+    ):
+        slow["slow"] = 1
+        fast["fast"] = 1
+        deadline = time.monotonic() + 60
+        while elsewhere(path) != {"fast": 1, "slow": 1}:
+            assert time.monotonic() < deadline
+
+
+def test_threads_that_fill_a_map_together(path: Path) -> None:
+    """Each had room for itself, and the last one took the others back."""
+    with OOCMap(path, durability="deferred", flush_interval=LONG, max_size=4 << 20) as d:
+        stored: list[int] = []
+        barrier = threading.Barrier(9)
+
+        def write(key: int) -> None:
+            barrier.wait()
+            try:
+                d[key] = bytes(400_000)
+            except MapFullError:
+                return
+            stored.append(key)
+
+        threads = [threading.Thread(target=write, args=(key,)) for key in range(9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(d) == set(stored)
+        assert len(stored) > 3
+    with OOCMap(path) as m:
+        assert set(m) == set(stored)
 
 
 WRITER = textwrap.dedent(

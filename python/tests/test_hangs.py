@@ -563,3 +563,31 @@ def test_everybody_gets_a_turn(m: OOCMap, path: Path, processes: int, threads: i
             process.join(PATIENCE)
     assert [process.exitcode for process in loops] == [0] * processes
     assert m["turns"] == m["plain"] == 9
+
+
+WAITER = "import sys, oocmap; m = oocmap.OOCMap(sys.argv[1]); print('open', flush=True); m['waiter'] = 1"
+
+
+def test_a_process_that_was_stopped_while_it_waits_holds_no_one_up(m: OOCMap, path: Path) -> None:
+    """It was the first in the queue, and nobody took the lock that was free."""
+    control = path.with_name(path.name + "-lock")
+    with m.transaction() as tx:
+        tx["held"] = 1
+        waiter = subprocess.Popen([sys.executable, "-c", WAITER, path], stdout=subprocess.PIPE)
+        assert waiter.stdout is not None
+        assert waiter.stdout.readline() == b"open\n"
+        deadline = time.monotonic() + 60
+        # Words 8 to 71 are the tickets of those who wait.
+        while not any(control.read_bytes()[64 : 72 * 8]):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        waiter.send_signal(signal.SIGSTOP)
+    try:
+        from_another_process(path)
+        with m.transaction(lock_timeout=30) as tx:
+            tx["after"] = 1
+    finally:
+        waiter.send_signal(signal.SIGCONT)
+    assert waiter.wait(60) == 0
+    waiter.stdout.close()
+    assert m["waiter"] == 1

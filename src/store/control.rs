@@ -68,7 +68,9 @@ pub(super) struct Gate<'a> {
 
 impl Drop for Gate<'_> {
     fn drop(&mut self) {
-        unlock(self.control.file.file(), Byte::Gate);
+        if self.control.file.is_own() {
+            unlock(self.control.file.file(), Byte::Gate);
+        }
     }
 }
 
@@ -79,15 +81,15 @@ impl Control {
         let path = suffixed(data_path, "-lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true);
-        let (opened, is_new) = match options.clone().create_new(true).open(&path) {
+        let (opened, is_new) = match LockFile::open(&path, options.clone().create_new(true)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                (options.create(true).open(&path), false)
+                (LockFile::open(&path, options.create(true)), false)
             }
             created => (created, true),
         };
         match opened {
             Ok(file) => Ok(Some(Self {
-                file: LockFile::new(file),
+                file,
                 path,
                 data_path: data_path.to_owned(),
                 joined: OnceLock::new(),
@@ -95,15 +97,19 @@ impl Control {
                 is_new,
                 writes: AtomicBool::new(false),
             })),
-            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => Ok(None),
+            // Nothing that is read here would be kept from those who can write through another mount.
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => match File::open(&path) {
+                Ok(file) if is_locked(&file, Byte::Alive)? => Err(ErrorKind::ResourceBusy.into()),
+                _ => Ok(None),
+            },
             Err(error) => Err(error),
         }
     }
 
     /// Removes the file again, if it was made for nothing.
     pub(super) fn leave_no_trace(&self, _: &Gate<'_>) {
-        if self.is_new {
-            // It does no harm when it stays.
+        // Others may have it open by now, and it does no harm when it stays.
+        if self.is_new && matches!(self.try_lock(Byte::Alive, Kind::Exclusive), Ok(true)) {
             let _ = remove(&self.path);
         }
     }

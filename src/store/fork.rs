@@ -6,8 +6,10 @@
 
 use std::{
     cell::RefCell,
-    fs::File,
+    fs::{File, OpenOptions},
+    io,
     os::fd::{AsRawFd, IntoRawFd, RawFd},
+    path::Path,
     ptr,
 };
 
@@ -70,10 +72,17 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    pub(super) fn new(file: File) -> Self {
+    /// Opens a file; a process that is forked in the same moment has it open wholly or not at all.
+    pub(super) fn open(path: &Path, options: &OpenOptions) -> io::Result<Self> {
         let mut descriptors = hold_off();
+        let file = options.open(path)?;
         descriptors.push(file.as_raw_fd());
-        Self { file: Some(file), generation: generation() }
+        Ok(Self { file: Some(file), generation: generation() })
+    }
+
+    /// Whether this process opened it.
+    pub(super) fn is_own(&self) -> bool {
+        self.generation == generation()
     }
 
     /// The file, which is closed in a child of the process that opened it.

@@ -10,7 +10,7 @@ use std::{
     fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use heed::{Database, Env, EnvFlags, FlagSetMode, WithoutTls, types::Bytes};
@@ -29,7 +29,7 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    coord::generation::is_stable,
+    coord::{generation::is_stable, idle::Idle},
     error::{Error, Result},
     sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, RwLock},
 };
@@ -76,8 +76,12 @@ struct LmdbMap {
 
 /// An open data file. Dropping the last handle to it closes the file.
 pub(crate) struct Store {
-    /// The slot of the oldest version that is let go of when the write transaction with this number has ended.
-    lingering: Mutex<Option<(Slot, u64)>>,
+    /// Slots that are let go of when the writer's turn with this number has ended.
+    lingering: Mutex<Vec<(Slot, u64)>>,
+    tidier: Arc<Idle>,
+    has_tidier: AtomicBool,
+    /// Further descriptors of a lock file of LMDB's, which must not be closed before the environment.
+    parked: Mutex<Vec<Arc<Control>>>,
     environment: Environment,
     control: Option<Arc<Control>>,
     /// The number of swaps after which this was the current generation.
@@ -121,6 +125,9 @@ impl Store {
         let page_size = page_size();
         Ok(Self {
             lingering: Mutex::default(),
+            tidier: Arc::default(),
+            has_tidier: AtomicBool::new(false),
+            parked: Mutex::default(),
             metas: MetaPages::new(&file, page_size)?,
             mapping: RwLock::new(Arc::new(Mapping::reserve(&file, 2 * page_size)?)),
             lmdb_map: RwLock::new(LmdbMap { size: environment.env().info().map_size as u64, lost: false }),
@@ -168,6 +175,15 @@ impl Store {
     /// Notes that the path leads to this generation, while nobody can swap it.
     pub(super) fn seen_under(&self, control: &Control, _: &Gate<'_>) {
         self.see(control.sequence().load(Ordering::SeqCst));
+    }
+
+    /// Keeps a control file open that turned out to be another descriptor of LMDB's lock file: closing it would drop all
+    /// locks that this process has on it.
+    pub(super) fn park(&self, control: &Arc<Control>) {
+        let is_own = self.control.as_ref().is_some_and(|own| Arc::ptr_eq(own, control));
+        if !is_own && !control.is_linked() {
+            self.parked.lock().push(Arc::clone(control));
+        }
     }
 
     /// Whether no other generation has come since.
@@ -294,7 +310,7 @@ impl Store {
         if self.environment.readonly {
             return Ok(());
         }
-        self.environment.env().force_sync().map_err(|error| self.fault(error, "syncing"))
+        self.with_lmdb_map(Env::force_sync)?.map_err(|error| self.fault(error, "syncing"))
     }
 
     /// How large the file and the table of its readers are.
@@ -394,10 +410,11 @@ impl Store {
         // While this process has a write transaction, nobody else adds anything, and it began with all there
         // was.
         if used > map.size && !self.writing.load(Ordering::Acquire) {
-            self.remap(&mut map, used)
-        } else {
-            Ok(())
+            return self.remap(&mut map, used);
         }
+        drop(map);
+        std::thread::sleep(Duration::from_micros(50));
+        Ok(())
     }
 
     /// Gives LMDB a mapping of the size that a write transaction of a kind may use.
@@ -481,6 +498,16 @@ impl Store {
             });
         }
         Ok(Arc::clone(&mapping))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // A fork has none of the threads that would be told, and may have their locks for ever.
+        if !self.is_inherited() {
+            self.tidier.end();
+            self.tidy_for_good();
+        }
     }
 }
 

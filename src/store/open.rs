@@ -239,6 +239,7 @@ impl Opening<'_> {
         if let Some(store) = Self::claim(identity, waiting)? {
             if let Some((control, gate)) = control {
                 store.seen_under(control, gate);
+                store.park(control);
             }
             return Ok(Some(store));
         }

@@ -82,7 +82,7 @@ pub(super) struct ReaderTable {
     _mapped: Own<File>,
     slots: u32,
     process: u32,
-    /// Held while a slot is claimed, so that no other one of this process has the number 0.
+    /// Held while a slot is claimed or freed, so that no other one of this process has the number 0.
     claiming: Mutex<()>,
 }
 
@@ -91,8 +91,8 @@ impl ReaderTable {
 
     /// Opens the lock file, if there is one, as there is none on a read-only file system.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => LockFile::new(file),
+        let file = match LockFile::open(path, OpenOptions::new().read(true).write(true)) {
+            Ok(file) => file,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ReadOnlyFilesystem) => {
                 return Ok(None);
             }
@@ -210,8 +210,11 @@ impl ReaderTable {
 
 /// A read transaction of LMDB, which pins a version by its slot. Dropping it lets go of the version.
 pub(super) struct Slot {
-    txn: Own<RoTxn<'static, WithoutTls>>,
+    /// Empty only while it is dropped.
+    txn: Option<Own<RoTxn<'static, WithoutTls>>>,
     version: u64,
+    /// The turn of the writer that may not have seen it when it went to an older version.
+    followed: Option<u64>,
     /// Where it stands, unless the file system has no lock file.
     place: Option<(Arc<ReaderTable>, u32)>,
 }
@@ -224,7 +227,7 @@ impl Slot {
     ) -> Result<Self> {
         let Some(table) = table else {
             let txn = Own::new(begin()?);
-            return Ok(Self { version: txn.id() as u64, txn, place: None });
+            return Ok(Self { version: txn.id() as u64, txn: Some(txn), followed: None, place: None });
         };
         let claiming = table.claiming.lock();
         let txn = Own::new(begin()?);
@@ -245,7 +248,8 @@ impl Slot {
         table.word(index, THREAD_AT).store(thread(), Ordering::Relaxed);
         table.number(index).store(number, Ordering::Release);
         drop(claiming);
-        Ok(Self { version: txn.id() as u64, txn, place: Some((Arc::clone(table), index)) })
+        let place = Some((Arc::clone(table), index));
+        Ok(Self { version: txn.id() as u64, txn: Some(txn), followed: None, place })
     }
 
     /// The version that it pins.
@@ -253,14 +257,21 @@ impl Slot {
         self.version
     }
 
-    /// Pins an older version instead, if someone else has pinned it; `false` when nobody has.
-    pub(super) fn follow(&mut self, version: u64) -> io::Result<bool> {
+    /// Pins an older version instead, if someone else has pinned it; `false` when nobody has. `turn` is that of the writer
+    /// that is under way.
+    pub(super) fn follow(&mut self, version: u64, turn: impl FnOnce() -> Option<u64>) -> io::Result<bool> {
         let Some((table, index)) = &self.place else { return Ok(false) };
         let is_pinned = table.follow(*index, version)?;
         if is_pinned {
             self.version = version;
+            self.followed = turn();
         }
         Ok(is_pinned)
+    }
+
+    /// Whether the writer of a turn sees this slot, so that it keeps what it pins, and all later versions, for others too.
+    pub(super) fn is_seen_in(&self, turn: u64) -> bool {
+        self.followed != Some(turn)
     }
 
     /// Lets nobody rely on it any more; it has to be dropped when no write transaction is left that is under way now.
@@ -268,9 +279,15 @@ impl Slot {
         self.set_number(UNSURE);
     }
 
+    /// Lets others rely on it again.
+    pub(super) fn reopen(&self) -> Result<()> {
+        self.set_number(numbers()?.next());
+        Ok(())
+    }
+
     fn set_number(&self, number: u64) {
         if let Some((table, index)) = &self.place
-            && self.txn.is_own()
+            && self.txn.as_ref().is_some_and(Own::is_own)
         {
             table.number(*index).store(number, Ordering::SeqCst);
             fence(Ordering::SeqCst);
@@ -280,7 +297,15 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if !self.txn.as_ref().is_some_and(Own::is_own) {
+            // Its locks may be held by threads that a child does not have.
+            return;
+        }
+        // Nobody looks for the slot that was just claimed while this one has no number and is not free yet.
+        let table = self.place.as_ref().map(|(table, _)| Arc::clone(table));
+        let _claiming = table.as_ref().map(|table| table.claiming.lock());
         self.set_number(0);
+        drop(self.txn.take());
     }
 }
 

@@ -99,9 +99,10 @@ impl Writer {
         let source = name_full_disk(source, store.file());
         // LMDB gives itself up if it was the meta page that could not be written, and shows that to the next
         // reader.
-        let next = store.with_lmdb_map(Env::read_txn)?;
-        if matches!(next, Err(heed::Error::Mdb(MdbError::Panic))) {
-            return Err(Error::CommitOutcomeUnknown(source));
+        match store.begin_read() {
+            Err(Error::CommitOutcomeUnknown(_)) => return Err(Error::CommitOutcomeUnknown(source)),
+            Ok(slot) => store.let_go(slot),
+            Err(_) => {}
         }
         Err(Error::io(format!("committing to {}", store.path().display()), source))
     }

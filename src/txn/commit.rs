@@ -100,6 +100,32 @@ impl Drop for Submitted<'_> {
     }
 }
 
+/// Jobs that were taken, each of which is finished in any case.
+struct Taken<'a> {
+    jobs: &'a Jobs,
+    taken: Vec<(Ticket, Job)>,
+}
+
+impl Taken<'_> {
+    /// Finishes the first.
+    fn finish(&mut self, result: Result<()>) {
+        if !self.taken.is_empty() {
+            let (ticket, job) = self.taken.remove(0);
+            // What it borrows may be gone as soon as its own thread knows the result.
+            drop(job);
+            self.jobs.finish(ticket, result);
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        while !self.taken.is_empty() {
+            self.finish(Err(Error::Transaction("a write failed half way; look whether it was committed")));
+        }
+    }
+}
+
 impl Core {
     /// Does something in a write transaction of its own, or in one with what other threads want at the same time.
     ///
@@ -113,6 +139,10 @@ impl Core {
         mut work: impl FnMut(&mut WriteState<Writer>, bool) -> Result<R> + Send,
     ) -> Result<R> {
         self.check_writable()?;
+        self.check_beginner()?;
+        if self.gate.has(thread_token()) {
+            return Err(Self::already_inside());
+        }
         self.flush()?;
         let mut result = None;
         let job = Box::new(|state: &mut WriteState<Writer>, is_only: bool| {
@@ -141,7 +171,7 @@ impl Core {
             patience.next()
         };
         match self.gate.enter(thread_token(), wait) {
-            Entry::AlreadyInside => Err(Self::already_inside()),
+            Entry::AlreadyInside => submitted.fetch().unwrap_or_else(|| Err(Self::already_inside())),
             Entry::GaveUp => submitted.fetch().unwrap_or_else(|| Err(patience.error())),
             Entry::Entered => {
                 let turn = self.turn(patience);
@@ -170,36 +200,26 @@ impl Core {
         }
     }
 
-    fn commit_jobs(self: &Arc<Self>, mut jobs: Vec<(Ticket, Job)>) {
-        let alone = jobs.len() == 1;
-        let outcome = if alone { Ok(Vec::new()) } else { self.commit_together(&mut jobs) };
+    fn commit_jobs(self: &Arc<Self>, jobs: Vec<(Ticket, Job)>) {
+        let mut taken = Taken { jobs: &self.jobs, taken: jobs };
+        let alone = taken.taken.len() == 1;
+        let outcome = if alone { Ok(Vec::new()) } else { self.commit_together(&mut taken.taken) };
         match outcome {
-            Ok(results) if !alone => self.finish(jobs, results),
+            Ok(results) if !alone => results.into_iter().for_each(|result| taken.finish(result)),
             // Whether they are committed is open, so they can't be done again.
             Err(Error::CommitOutcomeUnknown(source)) => {
-                let unknown = |_: &(Ticket, Job)| {
+                while !taken.taken.is_empty() {
                     let source = io::Error::new(source.kind(), source.to_string());
-                    Err(Error::CommitOutcomeUnknown(source))
-                };
-                let results = jobs.iter().map(unknown).collect();
-                self.finish(jobs, results);
+                    taken.finish(Err(Error::CommitOutcomeUnknown(source)));
+                }
             }
             // What one of them could not do must not harm the others.
             _ => {
-                for (ticket, mut job) in jobs {
-                    let result = self.commit_alone(&mut job);
-                    drop(job);
-                    self.jobs.finish(ticket, result);
+                while let Some((_, job)) = taken.taken.first_mut() {
+                    let result = self.commit_alone(job);
+                    taken.finish(result);
                 }
             }
-        }
-    }
-
-    fn finish(&self, jobs: Vec<(Ticket, Job)>, results: Vec<Result<()>>) {
-        for ((ticket, job), result) in jobs.into_iter().zip(results) {
-            // What it borrows may be gone as soon as its own thread knows the result.
-            drop(job);
-            self.jobs.finish(ticket, result);
         }
     }
 

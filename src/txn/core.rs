@@ -6,8 +6,14 @@ use std::{
 };
 
 use super::{
-    commit::Jobs, deferred::Batch, memory::Memory, patience::Patience, read::Pinned,
-    shared_write::SharedWrite, thread::WriterThread, write::WriteState,
+    commit::Jobs,
+    deferred::{Batch, GATHERER},
+    memory::Memory,
+    patience::Patience,
+    read::Pinned,
+    shared_write::SharedWrite,
+    thread::WriterThread,
+    write::WriteState,
 };
 use crate::{
     coord::{
@@ -45,7 +51,7 @@ pub(crate) struct Core {
     /// Why a commit in the background failed.
     pub(super) failed: Mutex<Option<Error>>,
     pub(super) deferral: Arc<Deferral>,
-    pub(super) flusher: OnceLock<()>,
+    pub(super) has_flusher: AtomicBool,
     /// The newest version that plain reads asked for.
     current: Mutex<Option<Arc<Pinned>>>,
     idle: Arc<Idle>,
@@ -89,7 +95,7 @@ impl Core {
             flushing: Mutex::default(),
             failed: Mutex::default(),
             deferral: Arc::default(),
-            flusher: OnceLock::new(),
+            has_flusher: AtomicBool::new(false),
             current: Mutex::default(),
             idle: Arc::default(),
             releaser: OnceLock::new(),
@@ -173,9 +179,6 @@ impl Core {
             while idle.next(IDLE) == Step::Release {
                 if let Some(core) = core.upgrade() {
                     core.release_current();
-                    if core.generations.current().lingers() {
-                        core.idle.hold();
-                    }
                 }
             }
         };
@@ -223,6 +226,14 @@ impl Core {
         Ok(())
     }
 
+    /// Refuses what a signal handler wants while its own thread begins to gather writes.
+    pub(super) fn check_beginner(&self) -> Result<()> {
+        if self.beginner.load(Ordering::Acquire) == thread_token() {
+            return Err(Self::already_inside());
+        }
+        Ok(())
+    }
+
     /// What a thread is told that would wait for itself.
     pub(super) fn already_inside() -> Error {
         Error::Transaction(
@@ -238,6 +249,9 @@ impl Core {
     /// As [`Core::take_turn`], for an owner who is no thread.
     pub(super) fn take_turn_as(self: &Arc<Self>, owner: u64, patience: &mut Patience<'_>) -> Result<Turn> {
         self.check_writable()?;
+        if owner != GATHERER {
+            self.check_beginner()?;
+        }
         self.flush()?;
         let wait = || {
             self.flush_for_others();
@@ -255,11 +269,12 @@ impl Core {
         let mut turn = Turn { core: Arc::clone(self), locked: None };
         let store = self.generations.current();
         store.lock_writer(&mut || patience.pause())?;
-        // Only a writer may do this, and before the transaction begins it holds no one up for long.
-        if store.clear_stale_readers_if_due()? {
-            self.note_held_back(&store)?;
+        turn.locked = Some(Arc::clone(&store));
+        // Only a writer may do this, and before the transaction begins it holds no one up for long. What it finds is good to
+        // know, and no reason not to write.
+        if matches!(store.clear_stale_readers_if_due(), Ok(true)) {
+            let _ = self.note_held_back(&store);
         }
-        turn.locked = Some(store);
         // What is written makes it old, and as long as it is pinned no page that it uses can be used again.
         self.release_current();
         Ok(turn)

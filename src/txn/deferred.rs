@@ -57,8 +57,8 @@ impl Room {
 pub(super) struct Batch {
     transaction: Arc<SharedWrite>,
     terms: Terms,
-    begun: Instant,
-    interval: Duration,
+    /// When it is to be committed at the latest.
+    due: Instant,
     /// The most that it takes so far.
     bytes: u64,
     changes: u64,
@@ -76,27 +76,27 @@ impl Core {
     ) -> Result<R> {
         self.check_writable()?;
         self.check_deferred()?;
-        // Waiting for a transaction of its own would never end, nor would that for a wait that a signal handler is in.
-        if self.gate.has(thread_token()) || self.beginner.load(Ordering::Acquire) == thread_token() {
+        // Waiting for a transaction of its own would never end.
+        self.check_beginner()?;
+        if self.gate.has(thread_token()) {
             return Err(Self::already_inside());
-        }
-        if !self.has_room(room, terms)? {
-            // Should it fail for want of room, nothing else is lost with it.
-            self.flush()?;
-            return self.write_once(room.kind(), terms, patience, work);
         }
         loop {
             let transaction = self.batch(terms, interval, patience)?;
+            let Some(is_full) = self.reserve(&transaction, room, terms, interval)? else {
+                // Should it fail for want of room, nothing else is lost with it.
+                self.flush()?;
+                return self.write_once(room.kind(), terms, patience, work);
+            };
             let Some((result, resized)) = transaction.gather(|state| work(state, true)) else {
                 // It was committed in between.
                 continue;
             };
-            if result.as_ref().is_err_and(Error::ends_transaction) {
+            if transaction.has_failed() {
                 self.drop_batch(&transaction);
             } else {
                 self.note_resized(thread_token(), resized);
-                let full = self.note_bytes(room.most().unwrap_or(0));
-                if full || interval.is_zero() || self.is_awaited() {
+                if is_full || interval.is_zero() || self.is_awaited() {
                     self.flush()?;
                 }
             }
@@ -187,19 +187,13 @@ impl Core {
                     let begun = SharedWrite::begin_batch(self, terms, patience);
                     self.beginner.store(0, Ordering::Release);
                     let transaction = begun?;
-                    let begun = Instant::now();
-                    let batch = Batch {
-                        transaction: Arc::clone(&transaction),
-                        terms,
-                        begun,
-                        interval,
-                        bytes: 0,
-                        changes: 0,
-                    };
+                    let due = later(interval);
+                    let batch =
+                        Batch { transaction: Arc::clone(&transaction), terms, due, bytes: 0, changes: 0 };
                     *self.batch.lock() = Some(batch);
                     self.has_batch.store(true, Ordering::Release);
                     self.deferral.pend();
-                    self.flusher.get_or_init(|| self.start_flusher());
+                    self.start_flusher();
                     return Ok(transaction);
                 }
             }
@@ -207,6 +201,9 @@ impl Core {
     }
 
     fn start_flusher(self: &Arc<Self>) {
+        if self.has_flusher.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let deferral = Arc::clone(&self.deferral);
         let core = Arc::downgrade(self);
         let flush = move || {
@@ -220,12 +217,13 @@ impl Core {
         };
         if std::thread::Builder::new().name("oocmap-flush".into()).spawn(flush).is_err() {
             // Without the thread nothing can wait.
+            self.has_flusher.store(false, Ordering::Release);
             self.flush_for_others();
         }
     }
 
     fn is_due(&self) -> bool {
-        self.batch.lock().as_ref().is_some_and(|batch| batch.begun.elapsed() >= batch.interval)
+        self.batch.lock().as_ref().is_some_and(|batch| Instant::now() >= batch.due)
     }
 
     /// Whether other threads or processes wait for their turn to write.
@@ -233,21 +231,36 @@ impl Core {
         self.gate.is_awaited() || self.generations.current().is_awaited()
     }
 
-    /// Whether a change can't fail for want of room, which would take back all that was gathered.
-    fn has_room(&self, room: Room, terms: Terms) -> Result<bool> {
-        let Some(max_size) = terms.max_size else { return Ok(true) };
-        let Some(most) = room.most() else { return Ok(false) };
-        let gathered = self.batch.lock().as_ref().map_or(0, |batch| batch.bytes);
-        Ok(self.generations.current().used_bytes()? + gathered + most <= max_size / 2)
-    }
-
-    /// Notes what a change took at most; answers whether that is enough for a commit.
-    fn note_bytes(&self, bytes: u64) -> bool {
-        self.batch.lock().as_mut().is_some_and(|batch| {
-            batch.bytes += bytes;
-            batch.changes += 1;
-            batch.changes >= MOST_CHANGES || batch.bytes > MOST_BYTES + batch.changes * OVERHEAD
-        })
+    /// Lets a change be gathered; answers whether that is enough for a commit, or nothing when the change could fail for want
+    /// of room, which would take back all that was gathered.
+    fn reserve(
+        &self,
+        transaction: &Arc<SharedWrite>,
+        room: Room,
+        terms: Terms,
+        interval: Duration,
+    ) -> Result<Option<bool>> {
+        let most = room.most();
+        let limit = match (terms.max_size, most) {
+            (None, _) => None,
+            (Some(_), None) => return Ok(None),
+            (Some(max_size), Some(_)) => {
+                Some((max_size / 2).saturating_sub(self.generations.current().used_bytes()?))
+            }
+        };
+        let mut batch = self.batch.lock();
+        let Some(batch) = batch.as_mut().filter(|batch| Arc::ptr_eq(&batch.transaction, transaction)) else {
+            // It was committed in between, as whoever uses it is told.
+            return Ok(Some(false));
+        };
+        let bytes = batch.bytes + most.unwrap_or(OVERHEAD);
+        if limit.is_some_and(|limit| bytes > limit) {
+            return Ok(None);
+        }
+        batch.bytes = bytes;
+        batch.changes += 1;
+        batch.due = batch.due.min(later(interval));
+        Ok(Some(batch.changes >= MOST_CHANGES || batch.bytes > MOST_BYTES + batch.changes * OVERHEAD))
     }
 
     /// Forgets a transaction that the storage has ended.
@@ -255,6 +268,13 @@ impl Core {
         let _flushing = self.flushing.lock();
         // It has been taken back; this lets the next writer in.
         let _ = transaction.roll_back();
+        let others = self.batch.lock().as_ref().is_some_and(|batch| batch.changes > 1);
+        if others {
+            *self.failed.lock() = Some(Error::io(
+                "the storage failed while writes waited for their commit, and they are lost",
+                std::io::ErrorKind::Other.into(),
+            ));
+        }
         if self.gathered().is_some_and(|known| Arc::ptr_eq(&known, transaction)) {
             self.forget_batch();
         }
@@ -265,4 +285,10 @@ impl Core {
         *self.batch.lock() = None;
         self.has_batch.store(false, Ordering::Release);
     }
+}
+
+/// A moment so far ahead.
+fn later(interval: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(interval).unwrap_or(now + Duration::from_hours(24))
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    store::Writer,
+    store::{Writer, fork_generation},
     sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering},
 };
 
@@ -57,6 +57,8 @@ pub struct SharedWrite {
     terms: Terms,
     /// The version that the commit made, or zero.
     version: AtomicU64,
+    /// Of the process that began it.
+    fork: u64,
     phase: Mutex<Phase>,
     /// Always ended: what a fork sees.
     ended: Mutex<Phase>,
@@ -107,6 +109,7 @@ impl SharedWrite {
             task: AtomicU64::new(0),
             terms,
             version: AtomicU64::new(0),
+            fork: fork_generation(),
             phase: Mutex::new(Phase::Open(Box::new(open))),
             ended: Mutex::new(Phase::Ended),
         }))
@@ -134,12 +137,8 @@ impl SharedWrite {
 
     /// Where it stands; in a fork of the process that began it, it has ended.
     fn lock(&self) -> MutexGuard<'_, Phase> {
-        let guard = self.phase.lock();
-        if guard.turn().is_none_or(|turn| !turn.core().is_inherited()) {
-            return guard;
-        }
-        drop(guard);
-        self.ended.lock()
+        // Not even the lock is touched in a fork: a thread that the fork does not have may hold it.
+        if self.fork == fork_generation() { self.phase.lock() } else { self.ended.lock() }
     }
 
     /// Whether it, or the nested one of this number, has neither been committed nor rolled back.
@@ -179,14 +178,27 @@ impl SharedWrite {
         &self,
         work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
     ) -> Option<(Result<R>, (u64, u64))> {
-        let mut resized = None;
-        let result = self.write(|state| {
-            let before = (state.resized(), state.objects_resized());
-            let result = work(state);
-            resized = Some((state.resized() - before.0, state.objects_resized() - before.1));
-            result
-        });
-        resized.map(|resized| (result, resized))
+        let mut phase = self.lock();
+        let state = &mut phase.open().ok()?.state;
+        let before = (state.resized(), state.objects_resized());
+        let savepoint = state.savepoint();
+        let result = work(state);
+        let resized = (state.resized() - before.0, state.objects_resized() - before.1);
+        let is_over = match &result {
+            Ok(_) => {
+                state.release_savepoint();
+                false
+            }
+            // What was found to be damaged does no harm to what was written before.
+            Err(error) => {
+                error.ends_transaction() && !matches!(error, Error::Corrupted(_))
+                    || state.roll_back_to(savepoint).is_err()
+            }
+        };
+        if is_over {
+            fail(&mut phase);
+        }
+        Some((result, resized))
     }
 
     /// Changes the state by a single step that does nothing when it fails.

@@ -46,7 +46,7 @@ pub(crate) struct Object {
     id: ObjectId,
     seen: Seen,
     /// Keeps the object; what belongs to a snapshot needs none.
-    hold: Mutex<Option<Hold>>,
+    hold: Mutex<Option<Arc<Hold>>>,
     last: Mutex<Option<Last>>,
 }
 
@@ -114,7 +114,7 @@ impl Handle {
             kind: container.kind,
             id: ObjectId { record, slot },
             seen: source.seen.clone(),
-            hold: Mutex::new(is_live.then(|| keep(source, ObjectId { record, slot }))),
+            hold: Mutex::new(is_live.then(|| Arc::new(keep(source, ObjectId { record, slot })))),
             last: Mutex::new(last),
         })))
     }
@@ -130,7 +130,7 @@ impl Handle {
             kind: reference.kind,
             id: reference.id,
             seen,
-            hold: Mutex::new(hold),
+            hold: Mutex::new(hold.map(Arc::new)),
             last: Mutex::new(None),
         })))
     }
@@ -288,10 +288,12 @@ impl Handle {
 impl Object {
     /// Raises when the transaction was rolled back that made the object.
     fn check(&self) -> PyResult<()> {
-        let mut kept = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(hold) = &*kept else { return Ok(()) };
+        let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(hold) = hold else { return Ok(()) };
         if hold.is_inherited() {
-            *kept = Some(self.access.opened().with(|environment| environment.hold_again(hold))?);
+            // Not with the lock, since opening the map lets other threads run.
+            let own = self.access.opened().with(|environment| environment.hold_again(&hold))?;
+            *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(own));
             return Ok(());
         }
         if hold.is_taken_back() {

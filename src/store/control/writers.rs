@@ -1,6 +1,6 @@
 //! Which process may write, and in which order those who wait do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     super::{
@@ -27,13 +27,26 @@ impl Control {
             return Ok(());
         }
         let place = self.queue(page)?;
+        let mut free_since = None;
         loop {
             let heard = page.bell().load(Ordering::Acquire);
-            if self.is_first(page, place.as_ref())? && self.try_lock_writer()? {
+            if (self.is_first(page, place.as_ref())? || self.is_passed_over(&mut free_since))
+                && self.try_lock_writer()?
+            {
                 return Ok(());
             }
             page.wait(heard, waiting()?.min(POLL));
         }
+    }
+
+    /// Whether whoever is first does not take the lock, though it has been free for long: stopped, or busy elsewhere.
+    fn is_passed_over(&self, free_since: &mut Option<Instant>) -> bool {
+        const PATIENCE: Duration = Duration::from_millis(100);
+        if self.is_writing() {
+            *free_since = None;
+            return false;
+        }
+        free_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE
     }
 
     /// Takes the right to write if nobody has it, whoever waits for it.
@@ -130,6 +143,9 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        if !self.control.file.is_own() {
+            return;
+        }
         self.page.ticket(self.number).store(0, Ordering::Release);
         unlock(self.control.file.file(), Byte::Waiter(self.number));
         // Whoever came next may be the first now.

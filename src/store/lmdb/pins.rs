@@ -12,8 +12,9 @@ use super::{
     ATTEMPTS, Store,
 };
 use crate::{
+    coord::idle::Step,
     error::{Error, Result},
-    sync::Arc,
+    sync::{Arc, Ordering},
 };
 
 impl Store {
@@ -62,44 +63,107 @@ impl Store {
     ///
     /// [`Error::SnapshotExpired`]; as [`Store::snapshot`].
     pub(in super::super) fn begin_read_of(self: &Arc<Self>, version: u64) -> Result<Slot> {
+        let own = {
+            let mut lingering = self.lingering.lock();
+            let place = lingering.iter().position(|(slot, _)| slot.txn_id() == version);
+            place.map(|place| lingering.swap_remove(place).0)
+        };
+        if let Some(slot) = own {
+            slot.reopen()?;
+            return Ok(slot);
+        }
         let mut slot = self.begin_read()?;
-        let is_pinned = if slot.txn_id() == version { Ok(true) } else { slot.follow(version) };
+        let is_pinned =
+            if slot.txn_id() == version { Ok(true) } else { slot.follow(version, || self.turn()) };
         match is_pinned {
             Ok(true) => Ok(slot),
             refused => {
                 self.let_go(slot);
                 Err(refused.err().map_or(Error::SnapshotExpired, |error| {
-                    Error::io(format!("looking at the readers of {}", self.path.display()), error)
+                    Error::io(format!("looking at the readers of {}", self.path().display()), error)
                 }))
             }
         }
     }
 
+    /// The turn of whoever writes.
+    fn turn(&self) -> Option<u64> {
+        self.control.as_ref().and_then(|control| control.turn())
+    }
+
     /// Lets go of a version: at once, or when the write transaction that is under way has ended; the table of readers
-    /// says why. The slot of one that is as old or older does for this one too.
-    pub(in super::super) fn let_go(&self, slot: Slot) {
+    /// says why. Another slot that the writer sees, of a version as old, does for this one too.
+    pub(in super::super) fn let_go(self: &Arc<Self>, slot: Slot) {
         slot.close();
-        let Some(turn) = self.control.as_ref().and_then(|control| control.turn()) else { return };
+        let turn = self.turn();
         let mut lingering = self.lingering.lock();
-        let covered =
-            lingering.as_ref().is_some_and(|(other, then)| *then == turn && other.txn_id() <= slot.txn_id());
-        if !covered {
-            *lingering = Some((slot, turn));
+        lingering.retain(|(_, then)| Some(*then) == turn);
+        let Some(turn) = turn else { return };
+        if lingering.iter().any(|(other, _)| other.is_seen_in(turn) && other.txn_id() <= slot.txn_id()) {
+            return;
         }
+        if slot.is_seen_in(turn) {
+            lingering.retain(|(other, _)| other.txn_id() < slot.txn_id());
+        }
+        lingering.push((slot, turn));
+        drop(lingering);
+        self.tidier.hold();
+        self.start_tidier();
     }
 
-    /// Whether a version is pinned still that nobody needs.
-    pub(crate) fn lingers(&self) -> bool {
-        self.lingering.lock().is_some()
-    }
-
-    /// Lets go of what nobody relies on any more.
-    pub(crate) fn tidy(&self) {
+    /// Lets go of what nobody relies on any more; answers whether nothing is left.
+    pub(crate) fn tidy(&self) -> bool {
         let mut lingering = self.lingering.lock();
-        if let Some((_, then)) = &*lingering
-            && self.control.as_ref().and_then(|control| control.turn()) != Some(*then)
-        {
-            *lingering = None;
+        if !lingering.is_empty() {
+            let turn = self.turn();
+            lingering.retain(|(_, then)| Some(*then) == turn);
+        }
+        lingering.is_empty()
+    }
+
+    /// Whether versions are pinned still that nobody needs.
+    #[cfg(test)]
+    pub(in super::super) fn lingers(&self) -> bool {
+        !self.lingering.lock().is_empty()
+    }
+
+    /// Whether the writer sees a slot of a version that so many have been committed since.
+    #[cfg(test)]
+    pub(in super::super) fn pins_for_sure(&self, behind: u64) -> bool {
+        let version = self.newest_txn_id() - behind;
+        let turn = self.turn().unwrap_or_default();
+        self.lingering.lock().iter().any(|(slot, _)| slot.txn_id() == version && slot.is_seen_in(turn))
+    }
+
+    /// Starts the thread that lets go of versions in a process that does nothing else.
+    fn start_tidier(self: &Arc<Self>) {
+        const INTERVAL: Duration = Duration::from_millis(10);
+        if self.has_tidier.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (tidier, store) = (Arc::clone(&self.tidier), Arc::downgrade(self));
+        let tidy = move || {
+            while tidier.next(INTERVAL) == Step::Release {
+                if let Some(store) = store.upgrade()
+                    && !store.tidy()
+                {
+                    tidier.hold();
+                }
+            }
+        };
+        // Without the thread an unused version stays pinned until the next one is, which costs only space.
+        let started = std::thread::Builder::new().name("oocmap-tidy".into()).spawn(tidy);
+        self.has_tidier.store(started.is_ok(), Ordering::Release);
+    }
+
+    /// Waits a moment for the writer that may not have seen what others rely on, before everything is let go of.
+    pub(super) fn tidy_for_good(&self) {
+        const ATTEMPTS: u32 = 20;
+        for _ in 0..ATTEMPTS {
+            if self.tidy() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -23,6 +23,12 @@ fn assert_whole(snapshot: &Snapshot, value: u64) {
     }
 }
 
+/// All entries of a version have one value.
+fn assert_whole_entry(snapshot: &Snapshot) {
+    let value = snapshot.get(Table::Entries, &0_u64.to_be_bytes()).unwrap().unwrap()[0];
+    assert_whole(snapshot, u64::from(value));
+}
+
 fn versions_behind(store: &Arc<Store>) -> Vec<u64> {
     store.stats().unwrap().readers.iter().map(|reader| reader.behind).collect()
 }
@@ -62,10 +68,75 @@ fn a_slot_is_kept_until_the_writer_has_passed_it() {
     put(&store, 2);
     store.lock_writer(&mut briefly()).unwrap();
     drop(first);
-    // The writer may be looking at the slots now; nobody may rely on this one any more, and it still counts.
-    assert!(matches!(Snapshot::follow(&store, page), Err(Error::SnapshotExpired)));
+    // The writer may be looking at the slots now, so it still counts, and can be had again.
+    assert_eq!(versions_behind(&store), [1]);
+    let again = Snapshot::follow(&store, page).unwrap();
+    assert_whole(&again, 1);
+    drop(again);
     assert_eq!(versions_behind(&store), [1]);
     store.unlock_writer();
+    assert!(versions_behind(&store).is_empty());
+    assert!(matches!(Snapshot::follow(&store, page), Err(Error::SnapshotExpired)));
+}
+
+#[test]
+fn a_slot_that_the_writer_may_not_see_keeps_nothing_for_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("m.ooc"));
+    put(&store, 1);
+    let first = store.snapshot().unwrap();
+    let (page, _) = first.origin();
+    put(&store, 2);
+    store.lock_writer(&mut briefly()).unwrap();
+    // It went to the version of the first one while the writer may have been looking at the slots.
+    let second = Snapshot::follow(&store, page).unwrap();
+    drop(second);
+    drop(first);
+    assert!(store.pins_for_sure(1), "the slot that the writer sees is gone");
+    store.unlock_writer();
+    assert!(versions_behind(&store).is_empty());
+}
+
+#[test]
+fn a_process_that_does_nothing_else_lets_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("m.ooc"));
+    put(&store, 1);
+    let first = store.snapshot().unwrap();
+    put(&store, 2);
+    store.lock_writer(&mut briefly()).unwrap();
+    drop(first);
+    assert!(!store.tidy());
+    // As if it were another process that wrote.
+    store.control().unwrap().unlock_writer();
+    let begun = std::time::Instant::now();
+    while store.lingers() {
+        assert!(begun.elapsed() < std::time::Duration::from_mins(1), "nobody lets go of it");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn slots_are_not_mixed_up_between_threads() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("m.ooc"));
+    put(&store, 1);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..3000 {
+                    let snapshot = store.snapshot().unwrap();
+                    let (page, _) = snapshot.origin();
+                    let again = Snapshot::follow(&store, page).unwrap();
+                    drop(snapshot);
+                    assert_whole_entry(&again);
+                }
+            });
+        }
+        for value in 2..60 {
+            put(&store, value);
+        }
+    });
     assert!(versions_behind(&store).is_empty());
 }
 
