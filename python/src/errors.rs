@@ -2,7 +2,7 @@
 
 use oocmap::Error;
 use pyo3::{
-    exceptions::{PyFileNotFoundError, PyKeyboardInterrupt, PyOSError, PyValueError},
+    exceptions::{PyFileNotFoundError, PyKeyError, PyKeyboardInterrupt, PyOSError, PyValueError},
     prelude::*,
     sync::PyOnceLock,
     types::PyType,
@@ -102,6 +102,11 @@ pub(crate) fn to_python(error: Error) -> PyErr {
             other => PyOSError::new_err(other.to_string()),
         }
     })
+}
+
+/// What Python raises where there is no such key.
+pub(crate) fn no_key(key: &Bound<'_, PyAny>) -> PyErr {
+    PyKeyError::new_err((key.clone().unbind(),))
 }
 
 /// Lets `?` turn engine errors into Python's.

@@ -17,10 +17,10 @@ use crate::{
     access::{Access, Part},
     buffer::{self, Lender},
     convert::{decode, encode, key},
-    errors::{self, OrRaise},
+    errors::{self, OrRaise, no_key},
     iterators::MapIterator,
     lazy::{self, walk::Part as Give},
-    pairs::each_pair,
+    pairs::{each_pair, optional},
     pending::{seconds, waiting},
     snapshot::Snapshot,
     tasks,
@@ -121,10 +121,6 @@ impl Mapping {
     }
 }
 
-fn no_key(key: &Bound<'_, PyAny>) -> PyErr {
-    PyKeyError::new_err((key.clone().unbind(),))
-}
-
 #[pymethods]
 impl Mapping {
     fn __getitem__<'py>(slf: &Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -223,12 +219,7 @@ impl Mapping {
         key: &Bound<'py, PyAny>,
         default: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if default.len() > 1 {
-            return Err(PyTypeError::new_err(format!(
-                "pop expected at most 2 arguments, got {}",
-                default.len() + 1
-            )));
-        }
+        let default = optional("pop", 1, default)?;
         let access = self.access()?;
         access.writer(py)?;
         let popped = match key::look_up(key)? {
@@ -237,7 +228,7 @@ impl Mapping {
         };
         match popped {
             Some(value) => Ok(value),
-            None => default.get_item(0).map_err(|_| no_key(key)),
+            None => default.ok_or_else(|| no_key(key)),
         }
     }
 
@@ -271,13 +262,8 @@ impl Mapping {
         others: &Bound<'_, PyTuple>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        if others.len() > 1 {
-            return Err(PyTypeError::new_err(format!(
-                "update expected at most 1 argument, got {}",
-                others.len()
-            )));
-        }
-        self.store_all(py, others.get_item(0).ok().as_ref(), more)
+        let other = optional("update", 0, others)?;
+        self.store_all(py, other.as_ref(), more)
     }
 
     /// Delete all entries.

@@ -1,6 +1,10 @@
-//! The pairs of key and value that `update` is given.
+//! What the methods of maps and dicts are given: pairs of key and value, and arguments that may be left out.
 
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use pyo3::{
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
 
 use crate::{lazy::dict::LazyDict, mapping::Mapping};
 
@@ -46,4 +50,21 @@ pub(crate) fn each_pair<'py>(
         work(&key, &value)?;
     }
     Ok(())
+}
+
+/// The last argument of a method, which may be left out; so many come before it.
+pub(crate) fn optional<'py>(
+    method: &str,
+    before: usize,
+    last: &Bound<'py, PyTuple>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if last.len() > 1 {
+        let most = before + 1;
+        let plural = if most == 1 { "" } else { "s" };
+        return Err(PyTypeError::new_err(format!(
+            "{method} expected at most {most} argument{plural}, got {}",
+            before + last.len()
+        )));
+    }
+    Ok(last.get_item(0).ok())
 }

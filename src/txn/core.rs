@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use rustc_hash::FxHashMap;
+
 use super::{
     commit::Jobs,
     deferred::{Batch, GATHERER},
@@ -62,7 +64,7 @@ pub(crate) struct Core {
     active: Mutex<Weak<SharedWrite>>,
     /// Counts the insertions and deletions that each thread made in the map and in containers, so that its iterators
     /// notice.
-    resized: Mutex<Vec<Resized>>,
+    resized: Mutex<FxHashMap<u64, (u64, u64)>>,
     held_back: Mutex<Held>,
 }
 
@@ -349,23 +351,17 @@ impl Core {
     }
 
     fn times_resized(&self, owner: u64) -> Resized {
-        let resized = self.resized.lock();
-        let found = resized.iter().find(|resized| resized.owner == owner);
-        found.copied().unwrap_or(Resized { owner, entries: 0, objects: 0 })
+        let (entries, objects) = self.resized.lock().get(&owner).copied().unwrap_or_default();
+        Resized { owner, entries, objects }
     }
 
     /// Notes that a thread changed the number of entries and of elements so many times.
     pub(crate) fn note_resized(&self, owner: u64, (entries, objects): (u64, u64)) {
-        if entries == 0 && objects == 0 {
-            return;
-        }
-        let mut resized = self.resized.lock();
-        match resized.iter_mut().find(|resized| resized.owner == owner) {
-            Some(resized) => {
-                resized.entries += entries;
-                resized.objects += objects;
-            }
-            None => resized.push(Resized { owner, entries, objects }),
+        if entries > 0 || objects > 0 {
+            let mut resized = self.resized.lock();
+            let times = resized.entry(owner).or_default();
+            times.0 += entries;
+            times.1 += objects;
         }
     }
 }

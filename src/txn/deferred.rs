@@ -139,6 +139,8 @@ impl Core {
             Error::Io { context, source } => {
                 Error::io(format!("{context}: the writes that waited for their commit are lost"), source)
             }
+            // Another thread's write has ended it a moment ago.
+            Error::TransactionClosed => lost(),
             other => other,
         })
     }
@@ -270,10 +272,7 @@ impl Core {
         let _ = transaction.roll_back();
         let others = self.batch.lock().as_ref().is_some_and(|batch| batch.changes > 1);
         if others {
-            *self.failed.lock() = Some(Error::io(
-                "the storage failed while writes waited for their commit, and they are lost",
-                std::io::ErrorKind::Other.into(),
-            ));
+            *self.failed.lock() = Some(lost());
         }
         if self.gathered().is_some_and(|known| Arc::ptr_eq(&known, transaction)) {
             self.forget_batch();
@@ -285,6 +284,13 @@ impl Core {
         *self.batch.lock() = None;
         self.has_batch.store(false, Ordering::Release);
     }
+}
+
+fn lost() -> Error {
+    Error::io(
+        "the storage failed while writes waited for their commit, and they are lost",
+        std::io::ErrorKind::Other.into(),
+    )
 }
 
 /// A moment so far ahead.

@@ -2,7 +2,7 @@
 
 use oocmap::Change;
 use pyo3::{
-    exceptions::{PyIndexError, PyMemoryError, PyValueError},
+    exceptions::{PyIndexError, PyValueError},
     prelude::*,
     types::{PyByteArray, PySlice},
 };
@@ -99,10 +99,8 @@ pub(super) fn repeat(py: Python<'_>, handle: &Handle, times: &Bound<'_, PyAny>) 
         if times == 0 {
             return Ok((splice(0, len, Vec::new()), ()));
         }
-        let mut more = Vec::new();
-        let added = len.checked_mul(times - 1).ok_or_else(|| PyMemoryError::new_err(()))?;
-        more.try_reserve_exact(added).map_err(|_| PyMemoryError::new_err(()))?;
-        if added > 0 {
+        let mut more = sequence::room_for(len, times - 1)?;
+        if len > 0 && times > 1 {
             let once = view.bytes()?;
             for _ in 1..times {
                 more.extend_from_slice(&once);
@@ -119,8 +117,7 @@ pub(super) fn resize(py: Python<'_>, handle: &Handle, size: isize) -> PyResult<(
     })?;
     handle.update(py, |view| {
         let len = view.len()?;
-        let mut more = Vec::new();
-        more.try_reserve_exact(size.saturating_sub(len)).map_err(|_| PyMemoryError::new_err(()))?;
+        let mut more = sequence::room_for(size.saturating_sub(len), 1)?;
         more.resize(size.saturating_sub(len), 0);
         Ok((splice(len.min(size), len.saturating_sub(size), more), ()))
     })

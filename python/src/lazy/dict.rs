@@ -3,7 +3,7 @@
 use oocmap::{Change, Draft, Key};
 use pyo3::{
     class::basic::CompareOp,
-    exceptions::{PyKeyError, PyTypeError},
+    exceptions::PyKeyError,
     prelude::*,
     types::{PyBool, PyDict, PyMapping, PyMemoryView, PyTuple},
 };
@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     convert::{encode, key},
-    pairs::each_pair,
+    errors::no_key,
+    pairs::{each_pair, optional},
     views::{ItemsView, KeysView, ValuesView, Viewed},
 };
 
@@ -41,10 +42,6 @@ pub(crate) fn look_up<'py>(
 /// Whether a dict has a key, or a set a member.
 pub(crate) fn contains(py: Python<'_>, handle: &Handle, key: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(handle.view(py)?.find(key)?.is_some())
-}
-
-fn no_key(key: &Bound<'_, PyAny>) -> PyErr {
-    PyKeyError::new_err((key.clone().unbind(),))
 }
 
 lazy_class!(LazyDict, "dict", {
@@ -120,12 +117,7 @@ lazy_class!(LazyDict, "dict", {
         key: &Bound<'py, PyAny>,
         default: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if default.len() > 1 {
-            return Err(PyTypeError::new_err(format!(
-                "pop expected at most 2 arguments, got {}",
-                default.len() + 1
-            )));
-        }
+        let default = optional("pop", 1, default)?;
         let popped = self.0.update(py, |view| match view.find(key)? {
             Some(place) => {
                 // Made before it goes, so that a container lives on.
@@ -136,7 +128,7 @@ lazy_class!(LazyDict, "dict", {
         })?;
         match popped {
             Some(value) => Ok(value),
-            None => default.get_item(0).map_err(|_| no_key(key)),
+            None => default.ok_or_else(|| no_key(key)),
         }
     }
 
@@ -164,13 +156,8 @@ lazy_class!(LazyDict, "dict", {
         others: &Bound<'_, PyTuple>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        if others.len() > 1 {
-            return Err(PyTypeError::new_err(format!(
-                "update expected at most 1 argument, got {}",
-                others.len()
-            )));
-        }
-        self.put_all(py, others.get_item(0).ok().as_ref(), more)
+        let other = optional("update", 0, others)?;
+        self.put_all(py, other.as_ref(), more)
     }
 
     /// Delete all items.

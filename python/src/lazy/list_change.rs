@@ -2,7 +2,7 @@
 
 use oocmap::{Change, Draft, Reader};
 use pyo3::{
-    exceptions::{PyIndexError, PyMemoryError, PyTypeError, PyValueError},
+    exceptions::{PyIndexError, PyTypeError, PyValueError},
     intern,
     prelude::*,
     types::{PyDict, PyList},
@@ -154,10 +154,8 @@ pub(super) fn repeat(py: Python<'_>, handle: &Handle, times: &Bound<'_, PyAny>) 
         if times == 0 {
             return Ok((vec![Change::Clear], ()));
         }
-        let mut more = Vec::new();
-        let added = len.checked_mul(times - 1).ok_or_else(|| PyMemoryError::new_err(()))?;
-        more.try_reserve_exact(added).map_err(|_| PyMemoryError::new_err(()))?;
-        if added == 0 {
+        let mut more = sequence::room_for(len, times - 1)?;
+        if len == 0 || times == 1 {
             return Ok((Vec::new(), ()));
         }
         // Containers become references: what is repeated are the same objects.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use pyo3::{
     class::basic::CompareOp,
-    exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError},
+    exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError, PyValueError},
     intern,
     prelude::*,
     sync::PyOnceLock,
@@ -183,6 +183,14 @@ pub(crate) fn position(index: isize, len: usize, error: &str) -> PyResult<usize>
 pub(crate) fn insertion(index: isize, len: usize) -> usize {
     let from_start = if index < 0 { index.saturating_add_unsigned(len).max(0) } else { index };
     from_start.cast_unsigned().min(len)
+}
+
+/// Room for so many times so many elements.
+pub(crate) fn room_for<T>(len: usize, times: usize) -> PyResult<Vec<T>> {
+    let mut room = Vec::new();
+    let count = len.checked_mul(times).ok_or_else(|| PyMemoryError::new_err(()))?;
+    room.try_reserve_exact(count).map_err(|_| PyMemoryError::new_err(()))?;
+    Ok(room)
 }
 
 /// How often `*=` repeats; and the length of the result, which has to be possible.
