@@ -132,8 +132,15 @@ enum Now {
     Own(Arc<SharedWrite>),
     /// The newest version, when this process has not deferred anything.
     Version(ReadTransaction),
-    /// What this process deferred has to be committed first.
-    Deferred,
+    /// What this process deferred, if that is not committed by now.
+    Deferred(Option<Arc<SharedWrite>>),
+}
+
+/// What an entry is looked up in.
+enum LookedUp {
+    In(Reader),
+    /// The writes of this process that wait for their commit.
+    Deferred(Arc<SharedWrite>),
 }
 
 impl Now {
@@ -141,7 +148,7 @@ impl Now {
     fn of(environment: &Environment) -> oocmap::Result<Self> {
         match environment.participating() {
             Some(transaction) => Ok(Self::Own(transaction)),
-            None if environment.has_deferred() => Ok(Self::Deferred),
+            None if environment.has_deferred() => Ok(Self::Deferred(environment.deferred())),
             None => environment.current().map(Self::Version),
         }
     }
@@ -212,36 +219,40 @@ impl Access {
         }
     }
 
+    /// What is read through now; what this process deferred is committed first.
     #[inline]
     pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
-        match self {
-            Self::Live { opened, .. } => {
-                let now = opened.with(Now::of)?;
-                if let Now::Own(transaction) = now {
-                    if tasks::takes_part(py, &transaction)? {
-                        return Ok(Reader::Transaction(transaction));
-                    }
-                } else if let Now::Version(read) = now {
-                    return Ok(Reader::Version(read));
-                }
-                opened.settle(py)?;
-                opened.with(Environment::current).map(Reader::Version)
-            }
-            Self::Write { transaction, .. } => {
-                self.check(py)?;
-                Ok(Reader::Transaction(Arc::clone(transaction)))
-            }
-            Self::Version { kept, .. } => kept.read(py).map(Reader::Version),
+        match self.looked_up(py)? {
+            LookedUp::In(reader) => Ok(reader),
+            LookedUp::Deferred(_) => self.settled(py),
         }
     }
 
-    /// What this process deferred, when that is what a look-up has to see.
+    /// As [`Access::reader`], where a look-up of an entry is all that is wanted.
     #[inline]
-    fn deferred(&self) -> PyResult<Option<Arc<SharedWrite>>> {
-        let Self::Live { opened, .. } = self else { return Ok(None) };
-        opened.with(|environment| {
-            Ok(if environment.participating().is_none() { environment.deferred() } else { None })
-        })
+    fn looked_up(&self, py: Python<'_>) -> PyResult<LookedUp> {
+        Ok(LookedUp::In(match self {
+            Self::Live { opened, .. } => match opened.with(Now::of)? {
+                Now::Version(read) => Reader::Version(read),
+                Now::Deferred(Some(transaction)) => return Ok(LookedUp::Deferred(transaction)),
+                Now::Own(transaction) if tasks::takes_part(py, &transaction)? => {
+                    Reader::Transaction(transaction)
+                }
+                Now::Own(_) | Now::Deferred(None) => self.settled(py)?,
+            },
+            Self::Write { transaction, .. } => {
+                self.check(py)?;
+                Reader::Transaction(Arc::clone(transaction))
+            }
+            Self::Version { kept, .. } => Reader::Version(kept.read(py)?),
+        }))
+    }
+
+    /// The newest version, with what this process deferred.
+    #[cold]
+    fn settled(&self, py: Python<'_>) -> PyResult<Reader> {
+        self.opened().settle(py)?;
+        self.opened().with(Environment::current).map(Reader::Version)
     }
 
     /// The version of a snapshot, or else the newest committed one.
@@ -302,17 +313,18 @@ impl Access {
         py: Python<'py>,
         ordered: &[u8],
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if let Some(deferred) = self.deferred()? {
-            match deferred.get(ordered) {
+        let reader = match self.looked_up(py)? {
+            LookedUp::In(reader) => reader,
+            LookedUp::Deferred(deferred) => match deferred.get(ordered) {
                 // It was committed in between.
-                Err(Error::TransactionClosed) => {}
+                Err(Error::TransactionClosed) => self.settled(py)?,
                 found => {
                     let found = found.or_raise()?;
                     return found.map(|copied| decode::copied(py, self, copied, ordered)).transpose();
                 }
-            }
-        }
-        match self.reader(py)? {
+            },
+        };
+        match reader {
             Reader::Version(read) => match read.stored(ordered).or_raise()? {
                 Some(stored) => decode::stored(py, &read, self, stored, ordered).map(Some),
                 None => Ok(None),
@@ -327,13 +339,13 @@ impl Access {
     pub(crate) fn contains(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let ordered = key::look_up(key)?;
         let Some(ordered) = ordered else { return self.check(py).map(|()| false) };
-        if let Some(deferred) = self.deferred()? {
-            match deferred.contains(&ordered) {
-                Err(Error::TransactionClosed) => {}
+        let reader = match self.looked_up(py)? {
+            LookedUp::In(reader) => reader,
+            LookedUp::Deferred(deferred) => match deferred.contains(&ordered) {
+                Err(Error::TransactionClosed) => self.settled(py)?,
                 found => return found.or_raise(),
-            }
-        }
-        let reader = self.reader(py)?;
+            },
+        };
         match reader {
             Reader::Version(read) => read.contains(&ordered),
             Reader::Transaction(transaction) => transaction.contains(&ordered),
