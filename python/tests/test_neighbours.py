@@ -116,3 +116,21 @@ def test_the_control_file_is_deleted_under_a_map(held: Path) -> None:
         m["c"] = 3
         with OOCMap(held) as same:
             assert same["c"] == 3
+
+
+def test_code_of_this_process_that_reads_the_helper_files(path: Path) -> None:
+    """Closing any descriptor of LMDB's lock file dropped the locks by which others see that this process lives."""
+    with OOCMap(path) as m:
+        m.update((key, [key] * 50) for key in range(200))
+        with m.snapshot() as s:
+            for beside in path.parent.iterdir():
+                beside.read_bytes()
+            program = (
+                "import sys, oocmap\n"
+                "for turn in range(20):\n"
+                "    with oocmap.OOCMap(sys.argv[1], durability='nometasync') as m:\n"
+                "        m.update((key, [turn] * 60) for key in range(200))\n"
+            )
+            subprocess.run([sys.executable, "-c", program, path], check=True)
+            assert len(m.stats()["readers"]) > 0
+            assert all(s[key] == [key] * 50 for key in range(200))

@@ -65,6 +65,13 @@ pub(super) fn unlock(file: &File, byte: Byte) {
     let _ = system::set(file, byte.offset(), libc::F_UNLCK);
 }
 
+/// Takes the place of a lock that this process has on a byte in the classic way, which is gone as soon as any code of the
+/// process closes any descriptor of the file; `false` when someone else has one.
+pub(super) fn replace_classic(file: &File, byte: Byte) -> io::Result<bool> {
+    system::unlock_classic(file, byte.offset())?;
+    try_lock(file, byte, Kind::Exclusive)
+}
+
 /// Whether a lock of someone else, of any kind, keeps this descriptor from locking a byte alone.
 pub(super) fn is_locked(file: &File, byte: Byte) -> io::Result<bool> {
     system::is_locked(file, byte.offset())
@@ -93,6 +100,14 @@ mod system {
     }
 
     #[expect(unsafe_code, reason = "the standard library has no locks of ranges")]
+    pub(super) fn unlock_classic(file: &File, offset: i64) -> io::Result<()> {
+        let lock = lock(offset, libc::F_UNLCK);
+        // SAFETY: as for `set`.
+        let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const lock) };
+        if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    #[expect(unsafe_code, reason = "the standard library has no locks of ranges")]
     pub(super) fn is_locked(file: &File, offset: i64) -> io::Result<bool> {
         let mut lock = lock(offset, libc::F_WRLCK);
         // SAFETY: the descriptor is open for as long as the file, and the lock is a whole `flock` for the answer.
@@ -109,6 +124,10 @@ mod system {
     use super::{File, io};
 
     pub(super) fn set(_: &File, _: i64, _: libc::c_int) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn unlock_classic(_: &File, _: i64) -> io::Result<()> {
         Ok(())
     }
 

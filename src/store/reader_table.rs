@@ -29,7 +29,7 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::{
     fork::{self, LockFile, Own},
-    lock::{Byte, Kind, is_locked, try_lock},
+    lock::{Byte, Kind, is_locked, replace_classic, try_lock, unlock},
 };
 use crate::{
     error::{Error, Result},
@@ -90,6 +90,9 @@ impl ReaderTable {
     const CACHE_LINE: usize = 64;
 
     /// Opens the lock file, if there is one, as there is none on a read-only file system.
+    ///
+    /// LMDB shows that a process lives by a lock on the byte with its number, which it takes once, before its first read
+    /// transaction. That is over by now, and the lock is replaced by one that lasts.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = match LockFile::open(path, OpenOptions::new().read(true).write(true)) {
             Ok(file) => file,
@@ -102,6 +105,10 @@ impl ReaderTable {
         if !try_lock(file.file(), Byte::Plain(0), Kind::Shared)? {
             return Err(ErrorKind::ResourceBusy.into());
         }
+        let process = std::process::id();
+        if !replace_classic(file.file(), Byte::Plain(i64::from(process)))? {
+            return Err(ErrorKind::ResourceBusy.into());
+        }
         let mapped = Own::new(OpenOptions::new().read(true).write(true).open(path)?);
         let len = mapped.metadata()?.len() as usize;
         let slots = len.saturating_sub(Self::slots_offset()) / Self::CACHE_LINE;
@@ -111,7 +118,7 @@ impl ReaderTable {
             table,
             _mapped: mapped,
             slots: slots as u32,
-            process: std::process::id(),
+            process,
             claiming: Mutex::new(()),
         }))
     }
@@ -205,6 +212,15 @@ impl ReaderTable {
     fn process(&self, index: u32) -> u32 {
         // SAFETY: as for `word`.
         unsafe { AtomicU32::from_ptr(self.address(index, PROCESS_AT).cast()) }.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for ReaderTable {
+    fn drop(&mut self) {
+        // A process that is being forked at this moment has the descriptor too, and LMDB may want its own lock back.
+        if self.file.is_own() {
+            unlock(self.file.file(), Byte::Plain(i64::from(self.process)));
+        }
     }
 }
 

@@ -73,6 +73,8 @@ impl Opening<'_> {
                 None => return Err(Error::corrupted("its lock file belongs to an older version of it")),
             },
         };
+        // LMDB takes the lock of this process now at the latest; `ReaderTable` has another in its place.
+        drop(env.read_txn().map_err(|error| self.fault(error, "opening"))?);
         let lock = control.map_or_else(|| lock_of(self.path), |control| control.lmdb_lock(identity.1));
         let reader_table =
             ReaderTable::open(&lock).map_err(|error| self.failed("opening the lock file of", error))?;
