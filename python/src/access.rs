@@ -224,7 +224,7 @@ impl Access {
     pub(crate) fn reader(&self, py: Python<'_>) -> PyResult<Reader> {
         match self.looked_up(py)? {
             LookedUp::In(reader) => Ok(reader),
-            LookedUp::Deferred(_) => self.settled(py),
+            LookedUp::Deferred(_) => self.settled(py).map(Reader::Version),
         }
     }
 
@@ -238,7 +238,7 @@ impl Access {
                 Now::Own(transaction) if tasks::takes_part(py, &transaction)? => {
                     Reader::Transaction(transaction)
                 }
-                Now::Own(_) | Now::Deferred(None) => self.settled(py)?,
+                Now::Own(_) | Now::Deferred(None) => Reader::Version(self.settled(py)?),
             },
             Self::Write { transaction, .. } => {
                 self.check(py)?;
@@ -250,9 +250,9 @@ impl Access {
 
     /// The newest version, with what this process deferred.
     #[cold]
-    fn settled(&self, py: Python<'_>) -> PyResult<Reader> {
+    fn settled(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
         self.opened().settle(py)?;
-        self.opened().with(Environment::current).map(Reader::Version)
+        self.opened().with(Environment::current)
     }
 
     /// The version of a snapshot, or else the newest committed one.
@@ -261,8 +261,7 @@ impl Access {
             return kept.read(py);
         }
         self.check(py)?;
-        self.opened().settle(py)?;
-        self.opened().with(Environment::current)
+        self.settled(py)
     }
 
     /// The transaction that a change takes part in, when there is one; raises where nothing may be changed.
@@ -317,7 +316,7 @@ impl Access {
             LookedUp::In(reader) => reader,
             LookedUp::Deferred(deferred) => match deferred.get(ordered) {
                 // It was committed in between.
-                Err(Error::TransactionClosed) => self.settled(py)?,
+                Err(Error::TransactionClosed) => Reader::Version(self.settled(py)?),
                 found => {
                     let found = found.or_raise()?;
                     return found.map(|copied| decode::copied(py, self, copied, ordered)).transpose();
@@ -342,7 +341,7 @@ impl Access {
         let reader = match self.looked_up(py)? {
             LookedUp::In(reader) => reader,
             LookedUp::Deferred(deferred) => match deferred.contains(&ordered) {
-                Err(Error::TransactionClosed) => self.settled(py)?,
+                Err(Error::TransactionClosed) => Reader::Version(self.settled(py)?),
                 found => return found.or_raise(),
             },
         };

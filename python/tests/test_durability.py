@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from interrupting import handle_while_waiting, needs_timers
 from oocmap import LockTimeoutError, MapFullError, OOCMap, ReadOnlyError, TransactionError
 
 if TYPE_CHECKING:
@@ -352,7 +353,7 @@ def test_the_end_of_a_process_of_multiprocessing_commits(path: Path, d: OOCMap, 
     assert d == dict.fromkeys(range(4), 1)
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
+@needs_timers
 @pytest.mark.parametrize("durability", ["sync", "deferred"])
 def test_a_signal_handler_that_writes_while_its_thread_waits_to_defer(path: Path, durability: Any) -> None:
     """It would wait for the thread that it interrupts."""
@@ -361,32 +362,15 @@ def test_a_signal_handler_that_writes_while_its_thread_waits_to_defer(path: Path
         OOCMap(path, durability="deferred", flush_interval=LONG) as d,
         OOCMap(path, durability=durability, flush_interval=LONG) as other,
     ):
-        begun, ended = threading.Event(), threading.Event()
 
-        def hold() -> None:
-            with d.transaction() as tx:
-                tx["held"] = 1
-                begun.set()
-                ended.wait(60)
-
-        def handler(*_: Any) -> None:
+        def handle() -> None:
             for write in (lambda: other.update(handler=1), lambda: other.transaction()):
                 try:
                     write()
                 except TransactionError as error:
                     raised.append(error)
-            ended.set()
 
-        thread = threading.Thread(target=hold)
-        thread.start()
-        begun.wait(60)
-        before = signal.signal(signal.SIGALRM, handler)
-        try:
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            d["main"] = 1
-        finally:
-            signal.signal(signal.SIGALRM, before)
-            thread.join()
+        handle_while_waiting(d, "held", lambda: d.__setitem__("main", 1), handle)
         assert len(raised) == 2
         assert d == {"held": 1, "main": 1}
 

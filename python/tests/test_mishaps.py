@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import gc
-import signal
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from interrupting import handle_while_waiting, needs_timers
 from oocmap import (
     LockTimeoutError,
     MapFullError,
@@ -52,35 +52,18 @@ def test_no_patience_is_enough_for_a_free_map(m: OOCMap) -> None:
     assert len(m) == 20
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
+@needs_timers
 def test_a_signal_handler_that_writes_while_its_thread_waits(m: OOCMap) -> None:
     """It queued behind its own thread, which could not go on before it returned."""
     raised: list[BaseException] = []
-    begun, ended = threading.Event(), threading.Event()
 
-    def other() -> None:
-        with m.transaction() as tx:
-            tx["other"] = 1
-            begun.set()
-            ended.wait(30)
-
-    def handler(*_: Any) -> None:
+    def handle() -> None:
         try:
             m["handler"] = 1
         except TransactionError as error:
             raised.append(error)
-        ended.set()
 
-    thread = threading.Thread(target=other)
-    thread.start()
-    begun.wait(30)
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        m["main"] = 1
-    finally:
-        signal.signal(signal.SIGALRM, before)
-        thread.join()
+    handle_while_waiting(m, "other", lambda: m.__setitem__("main", 1), handle)
     assert len(raised) == 1
     assert m == {"main": 1, "other": 1}
 

@@ -18,8 +18,9 @@ use std::{
 
 use self::page::{FORMAT, FORMAT_AT, MAGIC, MAGIC_AT, NAMESPACE_AT, Page, SEQUENCE_AT, SIZE};
 use super::{
-    Waiting,
+    Identity, Waiting,
     fork::LockFile,
+    identity,
     lock::{Byte, Kind, is_locked, try_lock, unlock},
 };
 use crate::{
@@ -29,8 +30,11 @@ use crate::{
 
 /// How often someone looks whether a lock is free whose holder may have died.
 const POLL: Duration = Duration::from_millis(10);
-/// The first pause of those who wait for the gate, which is mostly free again at once.
+/// The first pause of those who wait for what is mostly free again at once.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
+
+/// The count of swaps where the data file is never swapped under others.
+pub(super) static NEVER_SWAPPED: AtomicU64 = AtomicU64::new(0);
 
 /// LMDB's lock files begin with this number.
 const LMDB_MAGIC: u32 = 0xBEEF_C0DE;
@@ -54,8 +58,8 @@ pub(super) struct Control {
 enum Joined {
     /// The lock files of LMDB are named after their data files.
     Linked(Page),
-    /// There is one lock file, LMDB's, and this number never changes.
-    Plain(AtomicU64),
+    /// There is one lock file, LMDB's.
+    Plain,
 }
 
 /// The right to open the map or to swap its file; others wait until it is dropped.
@@ -78,7 +82,7 @@ impl Control {
     /// Opens or makes the control file of a data file, whose path leads over no symbolic link; `None` on a file system
     /// where nothing can be written, so that nothing has to be kept apart.
     pub(super) fn open(data_path: &Path) -> io::Result<Option<Self>> {
-        let path = suffixed(data_path, "-lock");
+        let path = lock_of(data_path);
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let (opened, is_new) = match LockFile::open(&path, options.clone().create_new(true)) {
@@ -115,28 +119,22 @@ impl Control {
     }
 
     /// The device and inode of the file, which stay the same when the data file is swapped.
-    pub(super) fn identity(&self) -> Option<(u64, u64)> {
-        self.file.file().metadata().map(|own| (own.dev(), own.ino())).ok()
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.file.file().metadata().ok().map(|own| identity(&own))
     }
 
     /// The device and inode of the control file of a data file.
-    pub(super) fn identity_beside(data_path: &Path) -> Option<(u64, u64)> {
-        let metadata = fs::metadata(suffixed(data_path, "-lock")).ok()?;
-        Some((metadata.dev(), metadata.ino()))
+    pub(super) fn identity_beside(data_path: &Path) -> Option<Identity> {
+        fs::metadata(lock_of(data_path)).ok().map(|beside| identity(&beside))
     }
 
     /// Waits until nobody else opens the map or swaps its file.
     pub(super) fn gate(&self, waiting: &mut Waiting<'_>) -> Result<Gate<'_>> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            if let Some(alone) = self.gate.try_lock()
-                && self.try_lock(Byte::Gate, Kind::Exclusive)?
-            {
-                return Ok(Gate { control: self, _alone: alone });
-            }
-            std::thread::sleep(waiting()?.min(pause));
-            pause = (pause * 2).min(POLL);
-        }
+        poll(waiting, POLL, || {
+            let Some(alone) = self.gate.try_lock() else { return Ok(None) };
+            let is_locked = self.try_lock(Byte::Gate, Kind::Exclusive)?;
+            Ok(is_locked.then(|| Gate { control: self, _alone: alone }))
+        })
     }
 
     /// Whether the file still stands where others look for it.
@@ -155,7 +153,7 @@ impl Control {
         if is_first {
             self.refuse_other_programs()?;
             if can_link()? {
-                self.initialise().map_err(|error| self.failed("writing", error))?;
+                self.initialise()?;
             } else {
                 self.file.file().set_len(0).map_err(|error| self.failed("writing", error))?;
             }
@@ -172,7 +170,7 @@ impl Control {
             }
             Joined::Linked(page)
         } else {
-            Joined::Plain(AtomicU64::new(0))
+            Joined::Plain
         };
         let _ = self.joined.set(joined);
         Ok(())
@@ -185,12 +183,7 @@ impl Control {
 
     /// Counts the swaps of the data file, and half ones: an odd number says that one is under way.
     pub(super) fn sequence(&self) -> &AtomicU64 {
-        static NEVER: AtomicU64 = AtomicU64::new(0);
-        match self.joined.get() {
-            Some(Joined::Linked(page)) => page.word(SEQUENCE_AT),
-            Some(Joined::Plain(number)) => number,
-            None => &NEVER,
-        }
+        self.page().map_or(&NEVER_SWAPPED, |page| page.word(SEQUENCE_AT))
     }
 
     /// The name under which LMDB opens a generation of the data file; the second one of a process needs another.
@@ -232,8 +225,7 @@ impl Control {
     /// in a fork, which would have them when this process has died.
     fn map(&self) -> io::Result<Page> {
         let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
-        let other = file.metadata()?;
-        if Some((other.dev(), other.ino())) != self.identity() {
+        if Some(identity(&file.metadata()?)) != self.identity() {
             return Err(ErrorKind::NotFound.into());
         }
         Page::map(&file)
@@ -254,13 +246,15 @@ impl Control {
         try_lock(self.file.file(), byte, kind).map_err(|error| self.failed("locking", error))
     }
 
+    /// Whether someone else has a lock on a byte.
+    fn is_locked(&self, byte: Byte) -> Result<bool> {
+        is_locked(self.file.file(), byte).map_err(|error| self.failed("looking at", error))
+    }
+
     /// Refuses a lock file of LMDB that someone uses who does not know of us.
     fn refuse_other_programs(&self) -> Result<()> {
         let is_lmdbs = self.read(0)? as u32 == LMDB_MAGIC;
-        let is_used = is_lmdbs
-            && is_locked(self.file.file(), Byte::Plain(0))
-                .map_err(|error| self.failed("looking at", error))?;
-        if is_used { Err(self.other_program()) } else { Ok(()) }
+        if is_lmdbs && self.is_locked(Byte::Plain(0))? { Err(self.other_program()) } else { Ok(()) }
     }
 
     fn other_program(&self) -> Error {
@@ -295,24 +289,19 @@ impl Control {
     }
 
     /// Begins anew, with nobody else there. A swap that was under way is left to be seen.
-    fn initialise(&self) -> io::Result<()> {
-        let file = self.file.file();
-        let mut bytes = [0; SIZE];
-        let old = file.read_at(&mut bytes, 0)?;
-        let word = |at: usize| u64::from_ne_bytes(bytes[8 * at..][..8].try_into().unwrap_or_default());
-        let sequence = if old >= 64 && word(MAGIC_AT) == MAGIC && word(FORMAT_AT) == FORMAT {
-            word(SEQUENCE_AT)
-        } else {
-            0
-        };
+    fn initialise(&self) -> Result<()> {
+        let is_ours = self.read(MAGIC_AT)? == MAGIC && self.read(FORMAT_AT)? == FORMAT;
+        let sequence = if is_ours { self.read(SEQUENCE_AT)? } else { 0 };
         let mut fresh = [0; SIZE];
         for (at, word) in
             [(MAGIC_AT, MAGIC), (FORMAT_AT, FORMAT), (NAMESPACE_AT, namespace()), (SEQUENCE_AT, sequence)]
         {
             fresh[8 * at..][..8].copy_from_slice(&word.to_ne_bytes());
         }
-        file.set_len(SIZE as u64)?;
-        file.write_all_at(&fresh, 0)
+        let file = self.file.file();
+        file.set_len(SIZE as u64)
+            .and_then(|()| file.write_all_at(&fresh, 0))
+            .map_err(|error| self.failed("writing", error))
     }
 
     /// LMDB tells processes apart by their numbers, which mean something within one namespace only.
@@ -328,6 +317,22 @@ impl Control {
             ),
             ErrorKind::ResourceBusy.into(),
         ))
+    }
+}
+
+/// Tries again and again until something comes of it, more and more slowly, with pauses of at most so long.
+fn poll<T>(
+    waiting: &mut Waiting<'_>,
+    longest: Duration,
+    mut attempt: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if let Some(result) = attempt()? {
+            return Ok(result);
+        }
+        std::thread::sleep(waiting()?.min(pause));
+        pause = (pause * 2).min(longest);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    Waiting, fork,
+    Identity, Waiting, fork,
     lmdb::{Store, WriteKind},
     open::{StoreOptions, briefly},
     page::META_BYTES,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     coord::generation::enter,
     error::{Error, Result},
-    sync::{Arc, AtomicU64, Mutex, RwLock},
+    sync::{Arc, Mutex, RwLock},
 };
 
 /// A map's data file, whichever generation of it is the current one.
@@ -64,8 +64,7 @@ impl Generations {
     ///
     /// As [`Store::snapshot`] and [`Store::open`].
     pub(crate) fn snapshot(&self) -> Result<Snapshot> {
-        let (_, snapshot) = self.enter(Store::snapshot)?;
-        Ok(snapshot)
+        self.enter(Store::snapshot)
     }
 
     /// Pins a version of a file that a meta page describes, as long as someone else has it pinned.
@@ -73,7 +72,7 @@ impl Generations {
     /// # Errors
     ///
     /// [`Error::SnapshotExpired`]; as [`Store::snapshot`] and [`Store::open`].
-    pub(crate) fn follow(&self, identity: (u64, u64), meta_page: [u8; META_BYTES]) -> Result<Snapshot> {
+    pub(crate) fn follow(&self, identity: Identity, meta_page: [u8; META_BYTES]) -> Result<Snapshot> {
         if !self.current().is_current() {
             self.refresh()?;
         }
@@ -90,19 +89,17 @@ impl Generations {
     ///
     /// As [`Store::begin_write`] and [`Store::open`].
     pub(crate) fn begin_write(&self, kind: WriteKind, max_size: Option<u64>) -> Result<Writer> {
-        let (_, writer) = self.enter(|store| store.begin_write(kind, max_size))?;
-        Ok(writer)
+        self.enter(|store| store.begin_write(kind, max_size))
     }
 
-    fn enter<T>(&self, begin: impl FnMut(&Arc<Store>) -> Result<T>) -> Result<(Arc<Store>, T)> {
+    fn enter<T>(&self, begin: impl FnMut(&Arc<Store>) -> Result<T>) -> Result<T> {
         let first = self.current();
-        let sequence: &AtomicU64 = first.sequence();
         let current = || {
             let store = self.current();
             let seen = store.seen();
             (store, seen)
         };
-        enter(sequence, current, begin, || self.refresh())
+        enter(first.sequence(), current, begin, || self.refresh()).map(|(_, begun)| begun)
     }
 
     /// Looks for the current generation, when this is not it any more.

@@ -16,10 +16,11 @@ use std::{
 use heed::{Database, Env, EnvFlags, FlagSetMode, WithoutTls, types::Bytes};
 
 use super::{
-    Waiting,
-    control::{Control, Gate},
+    Identity, Waiting,
+    control::{Control, Gate, NEVER_SWAPPED},
     fault::translate,
     fork::{self},
+    identity,
     map::{Mapping, MetaPages, RESERVATIONS},
     open::StoreOptions,
     page::Meta,
@@ -159,8 +160,7 @@ impl Store {
 
     /// Counts the swaps of the map's data file.
     pub(super) fn sequence(&self) -> &AtomicU64 {
-        static NEVER: AtomicU64 = AtomicU64::new(0);
-        self.control.as_ref().map_or(&NEVER, |control| control.sequence())
+        self.control.as_ref().map_or(&NEVER_SWAPPED, |control| control.sequence())
     }
 
     /// How many swaps there had been when this was the current generation.
@@ -234,17 +234,16 @@ impl Store {
     }
 
     /// The device and the inode of the data file.
-    pub(crate) fn identity(&self) -> (u64, u64) {
+    pub(crate) fn identity(&self) -> Identity {
         self.registration.identity
     }
 
     /// Whether a path leads to this file, or to another generation of it.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        use std::os::unix::fs::MetadataExt;
         if self.is_inherited() {
             return false;
         }
-        let there = std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
+        let there = std::fs::metadata(path).ok().map(|there| identity(&there));
         there == Some(self.identity()) || {
             let beside = path.canonicalize().ok().and_then(|path| Control::identity_beside(&path));
             beside.is_some() && beside == self.control_identity()
@@ -259,7 +258,7 @@ impl Store {
                 || self.control_identity().is_some_and(|own| Some(own) == other.control_identity()))
     }
 
-    fn control_identity(&self) -> Option<(u64, u64)> {
+    fn control_identity(&self) -> Option<Identity> {
         self.control.as_ref().and_then(|control| control.identity())
     }
 

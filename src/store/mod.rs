@@ -31,9 +31,16 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{fs::Metadata, os::unix::fs::MetadataExt, time::Duration};
 
 use crate::error::Result;
+
+/// What tells a file apart from all others that exist: its device and inode.
+type Identity = (u64, u64);
+
+fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
 
 /// Says for how long to wait before the next attempt, or why to give up.
 pub(crate) type Waiting<'a> = dyn FnMut() -> Result<Duration> + 'a;

@@ -11,11 +11,12 @@ use std::{
 };
 
 use super::{
-    Waiting,
+    Identity, Waiting,
     control::{Control, Gate, lock_of, remove},
     examine::{Contents, Expected, examine, is_young},
     fault::translate,
     fork::PerProcess,
+    identity,
     lmdb::{Registration, Store, page_size},
     map::RESERVATIONS,
 };
@@ -37,7 +38,7 @@ const ATTEMPTS: u32 = 8;
 
 /// The files that this process has open, by device and inode. It has no file open twice, since closing one of both
 /// would drop the locks of the other.
-pub(super) type Opened = Registry<(u64, u64), Weak<Store>>;
+pub(super) type Opened = Registry<Identity, Weak<Store>>;
 
 static OPENED: PerProcess<Opened> = PerProcess::new();
 
@@ -130,7 +131,7 @@ struct Opening<'a> {
 struct OpenFile {
     file: File,
     can_write: bool,
-    identity: (u64, u64),
+    identity: Identity,
 }
 
 impl Opening<'_> {
@@ -212,7 +213,7 @@ impl Opening<'_> {
     }
 
     /// The store of a file that this process has open, or else the right and duty to open it.
-    fn claim(identity: (u64, u64), waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
+    fn claim(identity: Identity, waiting: &mut Waiting<'_>) -> Result<Option<Arc<Store>>> {
         let mut refusal = None;
         let wait = || match waiting() {
             Ok(limit) => Wait::For(limit),
@@ -327,7 +328,7 @@ impl Opening<'_> {
 
     fn found(&self, file: File, can_write: bool) -> Result<OpenFile> {
         let metadata = file.metadata().map_err(|error| self.failed("looking at", error))?;
-        Ok(OpenFile { file, can_write, identity: (metadata.dev(), metadata.ino()) })
+        Ok(OpenFile { file, can_write, identity: identity(&metadata) })
     }
 
     /// Makes an empty file. LMDB would make one that only its owner may read, whatever the umask.

@@ -239,14 +239,17 @@ impl Slot {
     /// Begins a read transaction and notes who has it.
     pub(super) fn claim(
         table: Option<&Arc<ReaderTable>>,
-        begin: impl FnOnce() -> Result<RoTxn<'static, WithoutTls>>,
-    ) -> Result<Self> {
-        let Some(table) = table else {
-            let txn = Own::new(begin()?);
-            return Ok(Self { version: txn.id() as u64, txn: Some(txn), followed: None, place: None });
+        begin: impl FnOnce() -> Result<heed::Result<RoTxn<'static, WithoutTls>>>,
+    ) -> Result<heed::Result<Self>> {
+        let slot = |txn: Own<RoTxn<'static, WithoutTls>>, place| {
+            Ok(Ok(Self { version: txn.id() as u64, txn: Some(txn), followed: None, place }))
         };
-        let claiming = table.claiming.lock();
-        let txn = Own::new(begin()?);
+        let claiming = table.map(|table| table.claiming.lock());
+        let txn = match begin()? {
+            Ok(txn) => Own::new(txn),
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(table) = table else { return slot(txn, None) };
         let owner = numbers()?.owner(table.process);
         let own = (0..table.slots).find(|&index| {
             table.process(index) == table.process
@@ -264,8 +267,7 @@ impl Slot {
         table.word(index, THREAD_AT).store(thread(), Ordering::Relaxed);
         table.number(index).store(number, Ordering::Release);
         drop(claiming);
-        let place = Some((Arc::clone(table), index));
-        Ok(Self { version: txn.id() as u64, txn: Some(txn), followed: None, place })
+        slot(txn, Some((Arc::clone(table), index)))
     }
 
     /// The version that it pins.

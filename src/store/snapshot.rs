@@ -3,7 +3,7 @@
 use std::{fmt, ops::Bound};
 
 use super::{
-    fork, free,
+    Identity, fork, free,
     lmdb::Store,
     map::Mapping,
     open::briefly,
@@ -186,7 +186,7 @@ impl Snapshot {
     }
 
     /// The page that describes the version, and the file that it is a version of.
-    pub(crate) fn origin(&self) -> ([u8; META_BYTES], (u64, u64)) {
+    pub(crate) fn origin(&self) -> ([u8; META_BYTES], Identity) {
         (self.meta_page, self.store.identity())
     }
 

@@ -138,11 +138,7 @@ impl Core {
         patience: &mut Patience<'_>,
         mut work: impl FnMut(&mut WriteState<Writer>, bool) -> Result<R> + Send,
     ) -> Result<R> {
-        self.check_writable()?;
-        self.check_beginner()?;
-        if self.gate.has(thread_token()) {
-            return Err(Self::already_inside());
-        }
+        self.check_may_write()?;
         self.flush()?;
         let mut result = None;
         let job = Box::new(|state: &mut WriteState<Writer>, is_only: bool| {

@@ -8,14 +8,8 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use super::{
-    commit::Jobs,
-    deferred::{Batch, GATHERER},
-    memory::Memory,
-    patience::Patience,
-    read::Pinned,
-    shared_write::SharedWrite,
-    thread::WriterThread,
-    write::WriteState,
+    commit::Jobs, deferred::Batch, memory::Memory, patience::Patience, read::Pinned,
+    shared_write::SharedWrite, thread::WriterThread, write::WriteState,
 };
 use crate::{
     coord::{
@@ -218,7 +212,7 @@ impl Core {
         }
     }
 
-    pub(super) fn check_writable(&self) -> Result<()> {
+    fn check_writable(&self) -> Result<()> {
         if self.is_inherited() {
             return Err(Store::inherited());
         }
@@ -228,9 +222,12 @@ impl Core {
         Ok(())
     }
 
-    /// Refuses what a signal handler wants while its own thread begins to gather writes.
-    pub(super) fn check_beginner(&self) -> Result<()> {
-        if self.beginner.load(Ordering::Acquire) == thread_token() {
+    /// Refuses a write that could not be done, or that would wait for its own thread: for a transaction that is open, or for
+    /// a wait that a signal handler has interrupted.
+    pub(super) fn check_may_write(&self) -> Result<()> {
+        self.check_writable()?;
+        let thread = thread_token();
+        if self.beginner.load(Ordering::Acquire) == thread || self.gate.has(thread) {
             return Err(Self::already_inside());
         }
         Ok(())
@@ -245,15 +242,12 @@ impl Core {
 
     /// Waits until no other thread and no other process writes.
     pub(crate) fn take_turn(self: &Arc<Self>, patience: &mut Patience<'_>) -> Result<Turn> {
+        self.check_may_write()?;
         self.take_turn_as(thread_token(), patience)
     }
 
-    /// As [`Core::take_turn`], for an owner who is no thread.
+    /// As [`Core::take_turn`], for an owner who may be no thread.
     pub(super) fn take_turn_as(self: &Arc<Self>, owner: u64, patience: &mut Patience<'_>) -> Result<Turn> {
-        self.check_writable()?;
-        if owner != GATHERER {
-            self.check_beginner()?;
-        }
         self.flush()?;
         let wait = || {
             self.flush_for_others();

@@ -74,13 +74,8 @@ impl Core {
         patience: &mut Patience<'_>,
         mut work: impl FnMut(&mut WriteState<Writer>, bool) -> Result<R> + Send,
     ) -> Result<R> {
-        self.check_writable()?;
+        self.check_may_write()?;
         self.check_deferred()?;
-        // Waiting for a transaction of its own would never end.
-        self.check_beginner()?;
-        if self.gate.has(thread_token()) {
-            return Err(Self::already_inside());
-        }
         loop {
             let transaction = self.batch(terms, interval, patience)?;
             let Some(is_full) = self.reserve(&transaction, room, terms, interval)? else {

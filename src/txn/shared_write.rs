@@ -73,6 +73,7 @@ impl std::fmt::Debug for SharedWrite {
 impl SharedWrite {
     /// Begins a transaction that this thread owns.
     pub(crate) fn begin(core: &Arc<Core>, terms: Terms, patience: &mut Patience<'_>) -> Result<Arc<Self>> {
+        core.check_may_write()?;
         let transaction = Self::begin_as(thread_token(), core, terms, patience)?;
         core.set_active(&transaction);
         Ok(transaction)

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use super::{
     super::{
         Waiting,
-        lock::{Byte, Kind, is_locked, unlock},
+        lock::{Byte, Kind, unlock},
     },
-    Control, FIRST_PAUSE, POLL,
+    Control, POLL,
     page::{NEXT_TICKET_AT, PLACES, Page, TURN_AT},
+    poll,
 };
 use crate::{error::Result, sync::Ordering};
 
@@ -16,12 +17,8 @@ impl Control {
     /// Waits until no other process writes; those who wait go in the order in which they came.
     pub(in super::super) fn lock_writer(&self, waiting: &mut Waiting<'_>) -> Result<()> {
         let Some(page) = self.page() else {
-            let mut pause = FIRST_PAUSE;
-            while !self.try_lock_writer()? {
-                std::thread::sleep(waiting()?.min(pause));
-                pause = (pause * 2).min(Duration::from_millis(2));
-            }
-            return Ok(());
+            let longest = Duration::from_millis(2);
+            return poll(waiting, longest, || Ok(self.try_lock_writer()?.then_some(())));
         };
         if !page.has_waiters() && self.try_lock_writer()? {
             return Ok(());
@@ -96,7 +93,7 @@ impl Control {
     }
 
     fn is_writing(&self) -> bool {
-        self.writes.load(Ordering::SeqCst) || is_locked(self.file.file(), Byte::Writer).unwrap_or(true)
+        self.writes.load(Ordering::SeqCst) || self.is_locked(Byte::Writer).unwrap_or(true)
     }
 
     /// Takes a place in the queue of writers, if there is one left.
@@ -121,9 +118,7 @@ impl Control {
             if ticket == 0 || ticket > place.ticket {
                 continue;
             }
-            if is_locked(self.file.file(), Byte::Waiter(number))
-                .map_err(|error| self.failed("looking at", error))?
-            {
+            if self.is_locked(Byte::Waiter(number))? {
                 return Ok(false);
             }
             // Whoever it was died while it waited.

@@ -4,6 +4,7 @@ use heed::{Database, Env, WithoutTls, types::Bytes};
 
 use super::{
     super::{
+        Identity,
         fork::{self, Own},
         open::opened,
         reader_table::ReaderTable,
@@ -61,12 +62,12 @@ impl Drop for Environment {
 
 /// Says that a file is no longer open in this process, when all of it is closed.
 pub(in super::super) struct Registration {
-    pub(super) identity: (u64, u64),
+    pub(super) identity: Identity,
     generation: u64,
 }
 
 impl Registration {
-    pub(in super::super) fn new(identity: (u64, u64)) -> Self {
+    pub(in super::super) fn new(identity: Identity) -> Self {
         Self { identity, generation: fork::generation() }
     }
 }

@@ -22,23 +22,16 @@ impl Store {
     pub(in super::super) fn begin_read(self: &Arc<Self>) -> Result<Slot> {
         let mut is_swept = false;
         for _ in 0..ATTEMPTS {
-            let mut refusal = None;
-            let claimed = Slot::claim(self.environment.reader_table.as_ref(), || {
-                self.with_lmdb_map(Self::read_txn)?.map_err(|error| {
-                    let fault = Error::Transaction("no slot was claimed");
-                    refusal = Some(error);
-                    fault
-                })
-            });
-            match (claimed, refusal) {
-                (_, Some(heed::Error::Mdb(MdbError::ReadersFull))) if !is_swept => {
+            let table = self.environment.reader_table.as_ref();
+            match Slot::claim(table, || self.with_lmdb_map(Self::read_txn))? {
+                Ok(slot) => return Ok(slot),
+                Err(heed::Error::Mdb(MdbError::ReadersFull)) if !is_swept => {
                     is_swept = true;
                     self.tidy();
                     self.sweep_readers()?;
                 }
-                (_, Some(heed::Error::Mdb(MdbError::MapResized))) => self.follow_growth()?,
-                (_, Some(error)) => return Err(self.fault(error, "beginning to read")),
-                (claimed, None) => return claimed,
+                Err(heed::Error::Mdb(MdbError::MapResized)) => self.follow_growth()?,
+                Err(error) => return Err(self.fault(error, "beginning to read")),
             }
         }
         Err(self.fault(MdbError::MapResized.into(), "beginning to read"))

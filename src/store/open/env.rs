@@ -3,7 +3,6 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, ErrorKind},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +12,7 @@ use super::{
     super::{
         control::{Control, lock_of, remove},
         examine::Contents,
-        fork,
+        fork, identity as identity_of,
         lmdb::{Environment, Store, Tables, WriteKind, page_size, usable},
         map::RESERVATIONS,
         reader_table::ReaderTable,
@@ -47,7 +46,7 @@ impl Opening<'_> {
             .try_clone_inner_file()
             .and_then(|file| Ok(file.metadata()?))
             .map_err(|error| self.fault(error, "looking at"))?;
-        if (opened.dev(), opened.ino()) != identity {
+        if identity_of(&opened) != identity {
             return Ok(None);
         }
         // Only a writer may free slots, and whoever writes now does it when there are none left.

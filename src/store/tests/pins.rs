@@ -23,6 +23,17 @@ fn assert_whole(snapshot: &Snapshot, value: u64) {
     }
 }
 
+/// The first of two versions, while someone writes the third.
+fn behind_a_writer() -> (tempfile::TempDir, Arc<Store>, Snapshot) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("m.ooc"));
+    put(&store, 1);
+    let first = store.snapshot().unwrap();
+    put(&store, 2);
+    store.lock_writer(&mut briefly()).unwrap();
+    (directory, store, first)
+}
+
 /// All entries of a version have one value.
 fn assert_whole_entry(snapshot: &Snapshot) {
     let value = snapshot.get(Table::Entries, &0_u64.to_be_bytes()).unwrap().unwrap()[0];
@@ -60,13 +71,8 @@ fn a_version_is_followed_as_long_as_someone_has_it() {
 
 #[test]
 fn a_slot_is_kept_until_the_writer_has_passed_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(&directory.path().join("m.ooc"));
-    put(&store, 1);
-    let first = store.snapshot().unwrap();
+    let (_directory, store, first) = behind_a_writer();
     let (page, _) = first.origin();
-    put(&store, 2);
-    store.lock_writer(&mut briefly()).unwrap();
     drop(first);
     // The writer may be looking at the slots now, so it still counts, and can be had again.
     assert_eq!(versions_behind(&store), [1]);
@@ -81,13 +87,8 @@ fn a_slot_is_kept_until_the_writer_has_passed_it() {
 
 #[test]
 fn a_slot_that_the_writer_may_not_see_keeps_nothing_for_others() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(&directory.path().join("m.ooc"));
-    put(&store, 1);
-    let first = store.snapshot().unwrap();
+    let (_directory, store, first) = behind_a_writer();
     let (page, _) = first.origin();
-    put(&store, 2);
-    store.lock_writer(&mut briefly()).unwrap();
     // It went to the version of the first one while the writer may have been looking at the slots.
     let second = Snapshot::follow(&store, page).unwrap();
     drop(second);
@@ -99,12 +100,7 @@ fn a_slot_that_the_writer_may_not_see_keeps_nothing_for_others() {
 
 #[test]
 fn a_process_that_does_nothing_else_lets_go() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(&directory.path().join("m.ooc"));
-    put(&store, 1);
-    let first = store.snapshot().unwrap();
-    put(&store, 2);
-    store.lock_writer(&mut briefly()).unwrap();
+    let (_directory, store, first) = behind_a_writer();
     drop(first);
     assert!(!store.tidy());
     // As if it were another process that wrote.
