@@ -24,10 +24,43 @@ use crate::{
         shared_write::SharedWrite,
         write::WriteState,
     },
+    vacuum::{
+        handles::answer_from_the_first_on,
+        worker::{Vacuum, Vacuums},
+    },
 };
 
 /// The maps that this process has open.
-static OPENED: PerProcess<Mutex<Vec<Weak<Core>>>> = PerProcess::new();
+static OPENED: PerProcess<Mutex<Vec<Opened>>> = PerProcess::new();
+
+/// A map that is open.
+struct Opened {
+    core: Weak<Core>,
+    /// Its vacuums, for as long as anyone has it open.
+    vacuums: Arc<Mutex<Weak<Vacuums>>>,
+}
+
+impl Opened {
+    fn new(core: &Arc<Core>) -> Self {
+        let vacuums = Arc::<Mutex<Weak<Vacuums>>>::default();
+        let reminded = Arc::clone(&vacuums);
+        core.on_vacuum_due(Box::new(move || {
+            if let Some(vacuums) = reminded.lock().upgrade() {
+                vacuums.remind();
+            }
+        }));
+        answer_from_the_first_on(core);
+        Self { core: Arc::downgrade(core), vacuums }
+    }
+
+    /// The map, and its vacuums.
+    fn share(&self, core: Arc<Core>) -> (Arc<Core>, Arc<Vacuums>) {
+        let mut known = self.vacuums.lock();
+        let vacuums = known.upgrade().unwrap_or_else(|| Arc::new(Vacuums::new(&core)));
+        *known = Arc::downgrade(&vacuums);
+        (core, vacuums)
+    }
+}
 
 /// An opened map. Clones share it; it is closed with the last of them.
 ///
@@ -55,6 +88,7 @@ static OPENED: PerProcess<Mutex<Vec<Weak<Core>>>> = PerProcess::new();
 #[derive(Clone, Debug)]
 pub struct Environment {
     core: Arc<Core>,
+    vacuums: Arc<Vacuums>,
     options: Options,
 }
 
@@ -80,14 +114,14 @@ impl Environment {
         let path = &std::path::absolute(path)
             .map_err(|error| Error::io(format!("finding {}", path.display()), error))?;
         Store::check_max_size(max_size)?;
-        let core = open_core(path, options, max_size, patience)?;
+        let (core, vacuums) = open_core(path, options, max_size, patience)?;
         if core.generations.current().readonly() && !options.readonly {
             return Err(Error::io(
                 format!("{}: the file may only be read; open it with readonly", path.display()),
                 std::io::ErrorKind::PermissionDenied.into(),
             ));
         }
-        Ok(Self { core, options: Options { max_size, ..options.clone() } })
+        Ok(Self { core, vacuums, options: Options { max_size, ..options.clone() } })
     }
 
     /// Whether this process is a fork of the one that opened the map, and has to open it again.
@@ -269,6 +303,41 @@ impl Environment {
         self.core.take_held_back(self.options.held_back_limit?)
     }
 
+    /// Asks for a vacuum: what nothing leads to is deleted, and with `compact` its space given back to the file system. A
+    /// thread in the background does it, while everyone goes on; it waits for another vacuum that is under way.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly`; `Transaction` when this thread has a write transaction open, for which it would wait.
+    pub fn vacuum(&self, compact: bool) -> Result<Vacuum> {
+        self.check_writable()?;
+        self.core.check_may_write()?;
+        self.vacuums.submit(compact, self.terms())
+    }
+
+    /// Has a vacuum begin by itself after so many deletions and replacements of entries and elements; never with 0. The map
+    /// remembers it, for all processes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::write`].
+    pub fn configure_auto_vacuum(&self, threshold: u64, patience: &mut Patience<'_>) -> Result<()> {
+        self.check_writable()?;
+        if self.core.pin()?.header().threshold == threshold {
+            return Ok(());
+        }
+        self.core.write_alone(self.terms(), patience, |state| {
+            state.change_header(|header| header.threshold = threshold);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Why the last vacuum failed that began by itself; told once.
+    pub fn vacuum_failure(&self) -> Option<Arc<Error>> {
+        self.vacuums.take_failure()
+    }
+
     /// Figures about the map.
     ///
     /// # Errors
@@ -278,6 +347,7 @@ impl Environment {
         // A reader of its own, which is gone before the readers are counted.
         let read = self.read()?;
         let (entries, objects, version) = (read.len()?, read.objects()?, read.version());
+        let (removals, threshold) = read.removals();
         drop(read);
         let store = self.core.generations.current().stats()?;
         Ok(Stats {
@@ -287,6 +357,8 @@ impl Environment {
             free_bytes: store.free_bytes,
             readers: store.readers,
             version,
+            removals,
+            auto_vacuum: threshold,
             format: crate::format::header::FORMAT,
         })
     }
@@ -321,6 +393,10 @@ pub struct Stats {
     pub readers: Vec<Reader>,
     /// The version that these figures are of.
     pub version: u64,
+    /// How many entries and elements were deleted or replaced that no vacuum has looked for yet.
+    pub removals: u64,
+    /// After how many of those a vacuum begins by itself; 0 for never.
+    pub auto_vacuum: u64,
     /// The format of the file.
     pub format: u16,
 }
@@ -331,13 +407,16 @@ fn open_core(
     options: &Options,
     max_size: Option<u64>,
     patience: &mut Patience<'_>,
-) -> Result<Arc<Core>> {
-    let find = |opened: &mut Vec<Weak<Core>>, is_it: &dyn Fn(&Generations) -> bool| {
-        opened.retain(|core| core.strong_count() > 0);
-        opened.iter().filter_map(Weak::upgrade).find(|core| is_it(&core.generations))
+) -> Result<(Arc<Core>, Arc<Vacuums>)> {
+    let find = |opened: &mut Vec<Opened>, is_it: &dyn Fn(&Generations) -> bool| {
+        opened.retain(|known| known.core.strong_count() > 0);
+        opened.iter().find_map(|known| {
+            let core = known.core.upgrade().filter(|core| is_it(&core.generations))?;
+            Some(known.share(core))
+        })
     };
-    if let Some(core) = find(&mut OPENED.get().lock(), &|known| known.is_at(path)) {
-        return Ok(core);
+    if let Some(found) = find(&mut OPENED.get().lock(), &|known| known.is_at(path)) {
+        return Ok(found);
     }
     let store_options = StoreOptions {
         readonly: options.readonly,
@@ -349,12 +428,19 @@ fn open_core(
     // It may wait, so the others are not locked out.
     let generations = Generations::open(path, &store_options, &mut || patience.pause())?;
     let mut opened = OPENED.get().lock();
-    if let Some(core) = find(&mut opened, &|known| known.is_same(&generations)) {
-        return Ok(core);
+    if let Some(found) = find(&mut opened, &|known| known.is_same(&generations)) {
+        return Ok(found);
     }
     let core = Arc::new(Core::new(generations));
-    opened.push(Arc::downgrade(&core));
-    Ok(core)
+    let fresh = Opened::new(&core);
+    let found = fresh.share(core);
+    opened.push(fresh);
+    Ok(found)
+}
+
+/// The maps that this process has open.
+fn opened() -> Vec<Arc<Core>> {
+    OPENED.get().lock().iter().filter_map(|known| known.core.upgrade()).collect()
 }
 
 /// Commits what was deferred, of all maps of this process.
@@ -363,9 +449,8 @@ fn open_core(
 ///
 /// The first that comes; the others are committed all the same.
 pub fn flush_all() -> Result<()> {
-    let opened: Vec<_> = OPENED.get().lock().iter().filter_map(Weak::upgrade).collect();
     let mut outcome = Ok(());
-    for core in opened {
+    for core in opened() {
         let flushed = core.flush();
         outcome = outcome.and(core.check_deferred()).and(flushed);
     }
@@ -374,8 +459,7 @@ pub fn flush_all() -> Result<()> {
 
 /// As [`flush_all`], for one whose own business is another: an error is told to the next one who writes to the map.
 pub fn settle_all() {
-    let opened: Vec<_> = OPENED.get().lock().iter().filter_map(Weak::upgrade).collect();
-    for core in opened {
+    for core in opened() {
         core.flush_for_others();
     }
 }

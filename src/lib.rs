@@ -19,6 +19,7 @@ mod options;
 mod store;
 mod sync;
 mod txn;
+mod vacuum;
 
 pub use environment::{Environment, Stats, flush_all, settle_all};
 pub use error::{Error, Result};
@@ -54,4 +55,8 @@ pub use txn::{
     patience::Patience,
     scan::Span,
     shared_write::SharedWrite,
+};
+pub use vacuum::{
+    report::{VacuumProgress, VacuumStep, Vacuumed},
+    worker::Vacuum,
 };

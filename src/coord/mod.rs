@@ -1,6 +1,5 @@
 //! Who may go first: pure state machines without storage, which loom checks as they stand.
 
-#[expect(dead_code, reason = "the vacuum will call it")]
 pub(crate) mod collection;
 pub(crate) mod deferral;
 pub(crate) mod gate;

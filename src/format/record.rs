@@ -5,8 +5,9 @@ mod tests;
 
 pub(crate) mod check;
 mod object;
+mod reach;
 
-use std::{collections::HashSet, num::NonZeroUsize};
+use std::num::NonZeroUsize;
 
 use rkyv::{
     primitive::ArchivedU16,
@@ -14,8 +15,8 @@ use rkyv::{
     validation::{Validator, archive::ArchiveValidator, shared::SharedValidator},
 };
 
-pub(crate) use self::object::Slot;
 pub use self::object::{ObjectId, Reference};
+pub(crate) use self::{object::Slot, reach::Reach};
 use super::{
     builder::{ArchivedRecord, INDEXED_FROM, member_hash, narrow_hash, sized_at},
     key::{Key, KeyBytes},
@@ -439,42 +440,6 @@ impl<'a> RecordView<'a> {
             }
         }
         Ok(false)
-    }
-
-    /// What the record names that lies elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when the record is damaged.
-    pub(crate) fn named(&self) -> Result<Named> {
-        let mut named = Named::default();
-        let mut seen = HashSet::new();
-        let mut pending = Vec::new();
-        let mut visit = |node: Node<'a>, pending: &mut Vec<Container>| match node {
-            Node::Shared(id) => named.shared.push(id),
-            Node::Object(reference) if reference.id.record == self.id => {
-                named.outside.push(reference.id.slot);
-            }
-            Node::Object(reference) => named.objects.push(reference.id),
-            Node::Container(container) if seen.insert(container.at) => pending.push(container),
-            _ => {}
-        };
-        visit(self.root()?, &mut pending);
-        for number in 0..self.slots() as u32 {
-            let slot = self.slot(number)?;
-            if slot.exported {
-                visit(self.mutable(slot.kind, number)?, &mut pending);
-            }
-        }
-        while let Some(container) = pending.pop() {
-            for index in 0..container.len() {
-                visit(self.item(container, index)?, &mut pending);
-                if container.kind == ContainerKind::Dict {
-                    visit(self.value(container, index)?, &mut pending);
-                }
-            }
-        }
-        Ok(named)
     }
 
     #[inline]

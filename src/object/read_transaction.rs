@@ -66,6 +66,12 @@ impl ReadTransaction {
         self.pin.pinned.header().next_record
     }
 
+    /// How many deletions no vacuum has looked for yet, and after how many one begins by itself.
+    pub(crate) fn removals(&self) -> (u64, u64) {
+        let header = self.pin.pinned.header();
+        (header.removals, header.threshold)
+    }
+
     /// The version's number, which grows with every commit and is the same in every process.
     pub fn version(&self) -> u64 {
         self.pin.pinned.header().version

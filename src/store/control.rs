@@ -5,8 +5,11 @@
 //! file is opened through a hard link that exists for that moment only. Where there are no hard links, `x.ooc-lock` is
 //! LMDB's, and the file is swapped only while nobody else has it open: what the file holds tells which of both it is.
 
+mod holders;
 mod page;
 mod writers;
+
+pub(crate) use self::holders::Holder;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -52,6 +55,7 @@ pub(super) struct Control {
     is_new: bool,
     /// Whether this process has the right to write, which its own locks do not tell it.
     writes: AtomicBool,
+    vacuums: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -100,6 +104,7 @@ impl Control {
                 gate: Mutex::new(()),
                 is_new,
                 writes: AtomicBool::new(false),
+                vacuums: AtomicBool::new(false),
             })),
             // Nothing that is read here would be kept from those who can write through another mount.
             Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => match File::open(&path) {
@@ -209,6 +214,16 @@ impl Control {
     /// LMDB's lock file for a generation of the data file.
     pub(super) fn lmdb_lock(&self, inode: u64) -> PathBuf {
         if self.is_linked() { lock_of(&self.alias(inode, 0)) } else { self.path.clone() }
+    }
+
+    pub(super) fn try_lock_vacuum(&self) -> Result<bool> {
+        if self.vacuums.swap(true, Ordering::SeqCst) {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+    pub(super) fn unlock_vacuum(&self) {
+        self.vacuums.store(false, Ordering::SeqCst);
     }
 
     /// The data file's directory made durable, and what a process left behind that died while it opened or swapped it.
@@ -321,7 +336,7 @@ impl Control {
 }
 
 /// Tries again and again until something comes of it, more and more slowly, with pauses of at most so long.
-fn poll<T>(
+pub(super) fn poll<T>(
     waiting: &mut Waiting<'_>,
     longest: Duration,
     mut attempt: impl FnMut() -> Result<Option<T>>,

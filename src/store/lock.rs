@@ -19,6 +19,8 @@ pub(super) enum Byte {
     Writer,
     /// Held by a process that waits in this place of the queue of writers.
     Waiter(u8),
+    /// Held by a process that has handles to objects, in this place.
+    Holder(u8),
     /// A byte of the file itself, of which LMDB locks the first and those with the numbers of processes.
     Plain(i64),
 }
@@ -30,6 +32,7 @@ impl Byte {
             Self::Gate => BASE + 1,
             Self::Writer => BASE + 3,
             Self::Waiter(place) => BASE + 64 + i64::from(place),
+            Self::Holder(place) => BASE + 128 + i64::from(place),
             Self::Plain(offset) => offset,
         }
     }

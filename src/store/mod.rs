@@ -48,6 +48,7 @@ pub(crate) type Waiting<'a> = dyn FnMut() -> Result<Duration> + 'a;
 #[cfg(test)]
 pub(crate) use self::memory::MemoryTables;
 pub(crate) use self::{
+    control::Holder,
     fork::{PerProcess, generation as fork_generation},
     generations::Generations,
     lmdb::{Store, WriteKind},

@@ -127,6 +127,7 @@ impl<T: WriteTables> WriteState<T> {
         changes: &[Change],
     ) -> Result<bool> {
         let located = locate(self, &self.memory().live, id, seen.as_deref())?.ok_or(Error::Stale)?;
+        self.refuse_condemned(id)?;
         let (Located::Inline { stored, .. } | Located::Long { stored }) = located;
         let payload = Frame::decode(stored)?.payload;
         if expected.is_some_and(|expected| expected != Stamp::of(payload)) {
@@ -156,6 +157,7 @@ impl<T: WriteTables> WriteState<T> {
                 if is_resized(container, &arrangement) {
                     self.note_object_resized();
                 }
+                self.count_removed(removed_by(container, &arrangement));
                 self.rewrite(&home, seen, &stored, None, Some((id.slot, &arrangement)))
             }
         }
@@ -356,6 +358,15 @@ impl<T: WriteTables> WriteState<T> {
         if sequence::header(self, *place)?.is_some_and(|header| header.len != len) {
             self.note_object_resized();
         }
+        self.count_removed(match change {
+            Change::Splice { remove, .. } => *remove as u64,
+            Change::Assign(assigned) => assigned.len() as u64,
+            Change::Delete(deleted) => deleted.len() as u64,
+            Change::SpliceBytes { .. } => 1,
+            Change::Clear if kind == ContainerKind::List => len,
+            Change::Clear => 1,
+            _ => 0,
+        });
         Ok(())
     }
 
@@ -399,9 +410,14 @@ impl<T: WriteTables> WriteState<T> {
             (_, Change::RemoveAt(Position::Index(_))) => return Err(Error::Stale),
             (kind, _) => return Err(wrong_kind(kind)),
         }
-        if table::header(self, *place)?.is_some_and(|header| header.len != before) {
+        let after = table::header(self, *place)?.map_or(0, |header| header.len);
+        if after != before {
             self.note_object_resized();
         }
+        self.count_removed(match change {
+            Change::Put(put) => (before + put.len() as u64).saturating_sub(after),
+            _ => before.saturating_sub(after),
+        });
         Ok(())
     }
 
@@ -465,6 +481,17 @@ fn is_resized(container: Container, arrangement: &Arrangement<'_>) -> bool {
         Arrangement::Items(items) => items.len() != container.len(),
         Arrangement::Bytes(_) => true,
     }
+}
+
+/// How many elements a container had that it has no more; of a byte array's bytes a change counts as one.
+fn removed_by(container: Container, arrangement: &Arrangement<'_>) -> u64 {
+    let is_kept = |pick: &Pick<'_>| matches!(pick, Pick::Old(_));
+    let kept = match arrangement {
+        Arrangement::Elements(elements) => elements.iter().filter(|element| is_kept(element)).count(),
+        Arrangement::Items(items) => items.iter().filter(|(_, value)| is_kept(value)).count(),
+        Arrangement::Bytes(_) => 0,
+    };
+    container.len().saturating_sub(kept) as u64
 }
 
 fn check_range(at: usize, len: usize, of: usize) -> Result<usize> {

@@ -4,7 +4,7 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -219,13 +219,30 @@ impl Core {
         }
     }
 
-    fn begin(&self, job: &Job) -> Result<WriteState<Writer>> {
-        let writer = self.generations.begin_write(job.kind, job.terms.max_size)?;
+    /// Does something in a write transaction that nothing else is committed with; answers for how long others had to wait
+    /// for it, too.
+    pub(crate) fn write_alone<R>(
+        self: &Arc<Self>,
+        terms: Terms,
+        patience: &mut Patience<'_>,
+        work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
+    ) -> Result<(R, Duration)> {
+        let turn = self.take_turn(patience)?;
+        let begun = Instant::now();
+        let mut state = self.begin(WriteKind::Freeing, terms)?;
+        let worked = work(&mut state);
+        let ended = Self::end(state, worked, |tables| tables.commit(terms.durability), Writer::abort);
+        drop(turn);
+        Ok((ended?.0, begun.elapsed()))
+    }
+
+    fn begin(&self, kind: WriteKind, terms: Terms) -> Result<WriteState<Writer>> {
+        let writer = self.generations.begin_write(kind, terms.max_size)?;
         WriteState::new(writer, Arc::clone(&self.memory)).map_err(|(error, _)| error)
     }
 
     fn commit_alone(&self, job: &mut Job) -> Result<()> {
-        let mut state = self.begin(job)?;
+        let mut state = self.begin(job.kind, job.terms)?;
         let worked = job.run(&mut state, true);
         let durability = job.terms.durability;
         let resized = Self::end(state, worked, |tables| tables.commit(durability), Writer::abort)?.1;
@@ -238,7 +255,7 @@ impl Core {
         let Some((_, first)) = jobs.first() else { return Ok(Vec::new()) };
         let durability = first.terms.durability;
         debug_assert!(jobs.iter().all(|(_, job)| job.suits(first)));
-        let mut state = self.begin(first)?;
+        let mut state = self.begin(first.kind, first.terms)?;
         let mut results = Vec::new();
         let mut resized = Vec::new();
         for (_, job) in &mut *jobs {

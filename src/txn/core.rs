@@ -60,6 +60,8 @@ pub(crate) struct Core {
     /// notice.
     resized: Mutex<FxHashMap<u64, (u64, u64)>>,
     held_back: Mutex<Held>,
+    /// What is called when so much was deleted that a vacuum is to begin.
+    reminder: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// What is known of space that readers hold back.
@@ -100,7 +102,13 @@ impl Core {
             active: Mutex::default(),
             resized: Mutex::default(),
             held_back: Mutex::default(),
+            reminder: OnceLock::new(),
         }
+    }
+
+    /// Says what is to be done when so much was deleted that a vacuum is to begin.
+    pub(crate) fn on_vacuum_due(&self, remind: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.reminder.set(remind);
     }
 
     /// Whether this process is a fork of the one that opened the map.
@@ -224,7 +232,7 @@ impl Core {
 
     /// Refuses a write that could not be done, or that would wait for its own thread: for a transaction that is open, or for
     /// a wait that a signal handler has interrupted.
-    pub(super) fn check_may_write(&self) -> Result<()> {
+    pub(crate) fn check_may_write(&self) -> Result<()> {
         self.check_writable()?;
         let thread = thread_token();
         if self.beginner.load(Ordering::Acquire) == thread || self.gate.has(thread) {
@@ -408,6 +416,11 @@ impl Drop for Turn {
             store.unlock_writer();
         }
         self.core.gate.leave();
+        if self.core.memory.take_vacuum_due()
+            && let Some(remind) = self.core.reminder.get()
+        {
+            remind();
+        }
     }
 }
 

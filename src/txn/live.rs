@@ -1,10 +1,12 @@
 //! The objects that this process has handles to, which therefore outlive the places that referred to them.
 
+use std::fmt;
+
 use rustc_hash::FxHashMap;
 
 use crate::{
     format::record::ObjectId,
-    sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering},
+    sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering},
 };
 
 /// A place that an object was last seen in: the ordered bytes of an entry's key.
@@ -25,8 +27,11 @@ impl Token {
 }
 
 /// The handles of one map in this process.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Live {
+    /// What is to happen when there is a first handle, until it has happened.
+    first: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    had_first: AtomicBool,
     /// How many records have handles, so that writers needn't take the lock while there is none.
     records: AtomicUsize,
     handles: Mutex<Handles>,
@@ -47,6 +52,12 @@ struct Handles {
     homes: FxHashMap<u64, Arc<[u8]>>,
     /// Those that no handle keeps any more, for the next writer to delete.
     dead: Vec<(ObjectId, Seen)>,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("handles", &self.handles).finish_non_exhaustive()
+    }
 }
 
 impl Live {
@@ -80,8 +91,19 @@ impl Live {
         }
     }
 
+    /// Does something when there is a first handle.
+    pub(crate) fn on_first(&self, act: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.first.set(act);
+    }
+
     /// Notes a handle.
     pub(crate) fn hold(&self, id: ObjectId) -> Arc<Token> {
+        if !self.had_first.load(Ordering::Relaxed)
+            && let Some(act) = self.first.get()
+            && !self.had_first.swap(true, Ordering::Relaxed)
+        {
+            act();
+        }
         let mut handles = self.handles.lock();
         let slots = handles.slots.entry(id.record).or_default();
         let known = slots.iter().find(|(slot, _)| *slot == id.slot).map(|(_, token)| Arc::clone(token));
@@ -153,6 +175,26 @@ impl Live {
             .slots
             .get(&record)
             .map_or_else(Vec::new, |slots| slots.iter().map(|(slot, _)| *slot).collect())
+    }
+
+    /// All objects that have handles; a slot may be [`Live::WHOLE`].
+    pub(crate) fn objects(&self) -> Vec<ObjectId> {
+        let handles = self.handles.lock();
+        let of = |(record, slots): (&u64, &Vec<(u32, Arc<Token>)>)| {
+            let record = *record;
+            slots.iter().map(|(slot, _)| ObjectId { record, slot: *slot }).collect::<Vec<_>>()
+        };
+        handles.slots.iter().flat_map(of).collect()
+    }
+
+    /// The objects that only handles keep.
+    pub(crate) fn orphans(&self) -> Vec<ObjectId> {
+        let handles = self.handles.lock();
+        let of = |(record, slots): (&u64, &Vec<(u32, Seen)>)| {
+            let record = *record;
+            slots.iter().map(|(slot, _)| ObjectId { record, slot: *slot }).collect::<Vec<_>>()
+        };
+        handles.orphans.iter().flat_map(of).collect()
     }
 
     /// Whether an object has a handle.

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     format::header::Header,
     store::{ReadTables, Table},
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, AtomicBool, Mutex, Ordering, RwLock},
 };
 
 /// How many symbols a map may have; they all stay in memory.
@@ -21,6 +21,8 @@ pub(crate) struct Memory {
     pub(crate) seen: Mutex<Seen>,
     /// The objects that have handles.
     pub(crate) live: Live,
+    /// Whether so much was deleted, as a commit of this process has found, that a vacuum is to begin.
+    vacuum_due: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +45,16 @@ impl Memory {
             symbols.names.push(name);
         }
         Ok(())
+    }
+
+    /// Notes whether a vacuum is to begin.
+    pub(crate) fn note_vacuum_due(&self, is_due: bool) {
+        self.vacuum_due.store(is_due, Ordering::Relaxed);
+    }
+
+    /// Whether a vacuum is to begin; told once for each commit.
+    pub(crate) fn take_vacuum_due(&self) -> bool {
+        self.vacuum_due.load(Ordering::Relaxed) && self.vacuum_due.swap(false, Ordering::Relaxed)
     }
 
     /// The symbol of a name.

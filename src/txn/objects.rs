@@ -13,6 +13,7 @@ use super::{
     write::{SymbolNames, WriteState},
 };
 use crate::{
+    coord::collection,
     error::{Error, Result},
     format::{
         builder::{Block, Draft, ValueBuilder},
@@ -288,7 +289,7 @@ impl<T: WriteTables> WriteState<T> {
     }
 
     /// Whether the container of a slot exists.
-    fn is_there(&self, record: RecordView<'_>, slot: u32) -> Result<bool> {
+    pub(super) fn is_there(&self, record: RecordView<'_>, slot: u32) -> Result<bool> {
         let place = Place::new(ObjectId { record: record.id(), slot });
         Ok((slot as usize) < record.slots()
             && (record.at_slot(slot)?.is_some() || self.get(Table::Objects, place.header())?.is_some()))
@@ -377,7 +378,10 @@ impl<T: WriteTables> WriteState<T> {
             live = (0..source.slots() as u32).collect();
         }
         for slot in live {
-            if !self.is_there(source, slot)? || rewrite.has(slot)? {
+            if !self.is_there(source, slot)?
+                || rewrite.has(slot)?
+                || !collection::may_change(self, ObjectId { record, slot })?
+            {
                 continue;
             }
             rewrite.keep(slot)?;
@@ -492,6 +496,7 @@ impl<T: WriteTables> WriteState<T> {
             return Err(Error::Stale);
         };
         self.check_there(open_record(stored)?.1, id.slot)?;
+        self.refer(id)?;
         match home {
             Home::Objects => Ok(()),
             Home::Entry(table_key) => self.move_out(&table_key),

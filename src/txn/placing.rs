@@ -117,7 +117,9 @@ impl<T: WriteTables> WriteState<T> {
             DraftKind::Record(builder) => builder,
         };
         for (id, seen) in builder.foreign() {
-            if into.id() != Some(id.record) {
+            if into.id() == Some(id.record) {
+                self.refer(*id)?;
+            } else {
                 self.export(*id, seen.as_deref())?;
             }
         }

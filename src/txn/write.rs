@@ -44,12 +44,11 @@ enum Undo {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Savepoint {
     undo: usize,
-    symbols: u32,
     changed: bool,
-    next_record: u64,
     fresh_slots: usize,
     moved_out: usize,
     orphans: usize,
+    header: Header,
 }
 
 /// A write transaction over any tables.
@@ -124,6 +123,27 @@ impl<T: WriteTables> WriteState<T> {
             last: None,
             last_object: None,
         })
+    }
+
+    /// The counters, as this transaction would commit them.
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Changes what the header says.
+    pub(crate) fn change_header(&mut self, change: impl FnOnce(&mut Header)) {
+        change(&mut self.header);
+        self.changed = true;
+    }
+
+    /// Counts what was deleted or replaced, for the vacuum that begins by itself when that was much.
+    pub(crate) fn count_removed(&mut self, removed: u64) {
+        self.header.removals = self.header.removals.saturating_add(removed);
+    }
+
+    /// Whether a record was made by this transaction.
+    pub(crate) fn is_new(&self, record: u64) -> bool {
+        record >= self.first_record
     }
 
     pub(crate) fn tables(&self) -> &T {
@@ -271,6 +291,7 @@ impl<T: WriteTables> WriteState<T> {
             }
         }
         self.let_entry_go(&old, None)?;
+        self.count_removed(1);
         self.resized += 1;
         self.changes += 1;
         Ok(true)
@@ -278,9 +299,11 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Deletes all entries.
     pub(crate) fn clear(&mut self) -> Result<()> {
-        if self.entries()? == 0 {
+        let entries = self.entries()?;
+        if entries == 0 {
             return Ok(());
         }
+        self.count_removed(entries);
         self.changes += 1;
         if self.savepoints > 0 || !self.memory.live.is_empty() {
             while let Some((key, _)) =
@@ -310,12 +333,11 @@ impl<T: WriteTables> WriteState<T> {
         self.savepoints += 1;
         Savepoint {
             undo: self.undo.len(),
-            symbols: self.header.symbols,
             changed: self.changed,
-            next_record: self.header.next_record,
             fresh_slots: self.fresh_slots.len(),
             moved_out: self.moved_out.len(),
             orphans: self.orphans.len(),
+            header: self.header,
         }
     }
 
@@ -341,15 +363,16 @@ impl<T: WriteTables> WriteState<T> {
                 None => break,
             }
         }
-        let kept = (savepoint.symbols - self.first_name) as usize;
+        let kept = (savepoint.header.symbols - self.first_name) as usize;
         for name in self.names.iter().skip(kept) {
             self.name_ids.remove(name);
         }
         Arc::make_mut(&mut self.names).truncate(kept);
-        self.header.symbols = savepoint.symbols;
+        // Ids of records are never used twice, not even those of what was taken back.
+        self.header = Header { next_record: self.header.next_record, ..savepoint.header };
         self.changed = savepoint.changed;
         let fresh = self.fresh_slots.split_off(savepoint.fresh_slots);
-        self.memory.live.take_back(savepoint.next_record, &fresh);
+        self.memory.live.take_back(savepoint.header.next_record, &fresh);
         self.orphans.truncate(savepoint.orphans);
         for (record, key) in self.moved_out.split_off(savepoint.moved_out) {
             self.memory.live.note_home(record, &key);
@@ -392,13 +415,17 @@ impl<T: WriteTables> WriteState<T> {
 
     /// The tables, and what is to be remembered once they are committed.
     pub(crate) fn finish(self) -> (T, Learnt) {
+        let is_vacuum_due = self.header.is_vacuum_due();
         let Self { tables, memory, first_name, names, orphans, adopted, first_record, fresh_slots, .. } =
             self;
-        (tables, Learnt { memory, first_name, names, orphans, adopted, first_record, fresh_slots })
+        let learnt =
+            Learnt { memory, first_name, names, orphans, adopted, first_record, fresh_slots, is_vacuum_due };
+        (tables, learnt)
     }
 
     /// Puts a value in the place of an old one, whose form of the key it keeps.
     fn replace(&mut self, table_key: &[u8], ordered: &[u8], old: &[u8], stored: &[u8]) -> Result<()> {
+        self.count_removed(1);
         let form = Frame::decode(old)?.form;
         let fresh = Frame::decode(stored)?;
         if fresh.form == form {
@@ -526,6 +553,7 @@ pub(crate) struct Learnt {
     adopted: Vec<ObjectId>,
     first_record: u64,
     fresh_slots: Vec<ObjectId>,
+    is_vacuum_due: bool,
 }
 
 impl Learnt {
@@ -539,6 +567,7 @@ impl Learnt {
     pub(crate) fn remember(self) {
         self.memory.live.end();
         self.memory.adopt(self.first_name, &self.names);
+        self.memory.note_vacuum_due(self.is_vacuum_due);
         if !self.adopted.is_empty() {
             self.memory.live.adopt(self.adopted);
         }

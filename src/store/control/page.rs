@@ -11,6 +11,8 @@ pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"oocmap\0C");
 pub(super) const FORMAT: u64 = 1;
 /// How many processes can queue; more than that wait without a place.
 pub(super) const PLACES: u8 = 64;
+/// How many processes are asked for their handles.
+pub(super) const HOLDERS: u8 = 128;
 
 // Where the words are, each of 64 bits.
 pub(super) const MAGIC_AT: usize = 0;
@@ -21,6 +23,8 @@ const BELL_AT: usize = 4;
 pub(super) const NEXT_TICKET_AT: usize = 5;
 pub(super) const TURN_AT: usize = 6;
 const TICKETS_AT: usize = 8;
+const ASKED_AT: usize = 136;
+const ANSWERS_AT: usize = 144;
 
 /// The mapped file.
 #[derive(Debug)]
@@ -44,11 +48,25 @@ impl Page {
         self.word(TICKETS_AT + usize::from(place))
     }
 
-    /// The half word that those who wait sleep on.
-    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    /// The half word that those who wait to write sleep on.
     pub(super) fn bell(&self) -> &AtomicU32 {
-        // SAFETY: as for `word`; nobody uses this one as a whole.
-        unsafe { AtomicU32::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(BELL_AT).cast()) }
+        self.half_word(BELL_AT)
+    }
+
+    /// The number of the last question for handles, which those who have some sleep on.
+    pub(super) fn asked(&self) -> &AtomicU32 {
+        self.half_word(ASKED_AT)
+    }
+
+    /// The number of the last question that was answered in a place.
+    pub(super) fn answer(&self, place: u8) -> &AtomicU64 {
+        self.word(ANSWERS_AT + usize::from(place))
+    }
+
+    #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
+    fn half_word(&self, at: usize) -> &AtomicU32 {
+        // SAFETY: as for `word`; nobody uses these as a whole.
+        unsafe { AtomicU32::from_ptr(self.0.as_mut_ptr().cast::<u64>().wrapping_add(at).cast()) }
     }
 
     /// Makes the number of the turn odd, and another one than any before; only for the one that may write.
@@ -66,20 +84,26 @@ impl Page {
         (0..PLACES).any(|place| self.ticket(place).load(Ordering::Acquire) != 0)
     }
 
-    /// Wakes all who wait.
+    /// Wakes all who wait to write.
     pub(super) fn ring(&self) {
         self.bell().fetch_add(1, Ordering::AcqRel);
+        Self::wake(self.bell());
+    }
+
+    /// Wakes all who sleep on a half word.
+    pub(super) fn wake(word: &AtomicU32) {
         #[cfg(target_os = "linux")]
         {
             #[expect(unsafe_code, reason = "the standard library has no locks between processes")]
-            // SAFETY: the address is that of an aligned word of a mapping that `self` keeps.
-            let _ =
-                unsafe { libc::syscall(libc::SYS_futex, self.bell().as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+            // SAFETY: the address is that of an aligned word, which the reference keeps.
+            let _ = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = word;
     }
 
-    /// Waits until the bell has rung since it was heard last, or for so long.
-    pub(super) fn wait(&self, heard: u32, limit: Duration) {
+    /// Sleeps while a half word is what it was, until someone wakes all, or for so long.
+    pub(super) fn wait(word: &AtomicU32, heard: u32, limit: Duration) {
         #[cfg(target_os = "linux")]
         {
             let limit = libc::timespec {
@@ -87,20 +111,14 @@ impl Page {
                 tv_nsec: libc::c_long::from(limit.subsec_nanos()),
             };
             #[expect(unsafe_code, reason = "the standard library has no locks between processes")]
-            // SAFETY: as for `ring`; the limit is a whole `timespec` that is only read.
+            // SAFETY: as for `wake`; the limit is a whole `timespec` that is only read.
             let _ = unsafe {
-                libc::syscall(
-                    libc::SYS_futex,
-                    self.bell().as_ptr(),
-                    libc::FUTEX_WAIT,
-                    heard,
-                    &raw const limit,
-                )
+                libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, heard, &raw const limit)
             };
         }
         #[cfg(not(target_os = "linux"))]
         {
-            let _ = heard;
+            let _ = (word, heard);
             std::thread::sleep(limit.min(Duration::from_millis(1)));
         }
     }

@@ -32,7 +32,7 @@ impl Control {
             {
                 return Ok(());
             }
-            page.wait(heard, waiting()?.min(POLL));
+            Page::wait(page.bell(), heard, waiting()?.min(POLL));
         }
     }
 

@@ -1,0 +1,77 @@
+//! Tells the vacuums of other processes what this one has handles to.
+
+use std::time::Duration;
+
+use crate::{
+    coord::collection::{Ledger, Phase},
+    error::Result,
+    format::record::ObjectId,
+    options::Durability,
+    store::{Holder, ReadTables, Table},
+    sync::{Arc, Weak},
+    txn::{
+        core::{Core, Terms},
+        patience::Patience,
+    },
+};
+
+/// How often the thread looks whether the map is still open, when nobody tells it.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many objects are noted in one transaction.
+const MOST: usize = 1_000;
+
+/// Has the questions of other processes answered as soon as this one gets its first handle.
+pub(crate) fn answer_from_the_first_on(core: &Arc<Core>) {
+    let weak = Arc::downgrade(core);
+    core.memory.live.on_first(Box::new(move || {
+        let core = Weak::clone(&weak);
+        // Without the thread nobody knows of the handles but this process.
+        let _ = std::thread::Builder::new().name("oocmap-handles".into()).spawn(move || answer(&core));
+    }));
+}
+
+fn answer(weak: &Weak<Core>) {
+    let Some(Ok(Some(holder))) = weak.upgrade().map(|core| core.generations.current().hold()) else { return };
+    while weak.strong_count() > 0 {
+        let Some(question) = holder.question(LOOK) else { continue };
+        let Some(core) = weak.upgrade() else { return };
+        // Who asked waits for a while, and does without the answer then.
+        if tell(&core, &holder, question).is_err() {
+            drop(core);
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Notes in the data file what only the handles of this process may lead to.
+fn tell(core: &Arc<Core>, holder: &Holder, question: u32) -> Result<()> {
+    let objects = worth_telling(core)?;
+    if !core.generations.current().readonly() {
+        let terms = Terms { durability: Durability::NoMetaSync, max_size: None };
+        for some in objects.chunks(MOST) {
+            core.write_alone(terms, &mut Patience::new(None), |state| {
+                if state.phase() == Phase::Marking {
+                    some.iter().try_for_each(|id| state.note(*id))
+                } else {
+                    Ok(())
+                }
+            })?;
+        }
+    }
+    holder.answer(question);
+    Ok(())
+}
+
+/// The objects with handles that may have nothing else: those in the objects table, and those that an entry doesn't need.
+fn worth_telling(core: &Arc<Core>) -> Result<Vec<ObjectId>> {
+    let newest = core.pin()?;
+    let mut objects = core.memory.live.orphans();
+    for id in core.memory.live.objects() {
+        if newest.snapshot().get(Table::Objects, &id.record.to_be_bytes())?.is_some() {
+            objects.push(id);
+        }
+    }
+    objects.sort_unstable();
+    objects.dedup();
+    Ok(objects)
+}
