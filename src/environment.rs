@@ -347,7 +347,7 @@ impl Environment {
         // A reader of its own, which is gone before the readers are counted.
         let read = self.read()?;
         let (entries, objects, version) = (read.len()?, read.objects()?, read.version());
-        let (removals, threshold) = read.removals();
+        let Header { removals, threshold, .. } = *read.header();
         drop(read);
         let store = self.core.generations.current().stats()?;
         Ok(Stats {

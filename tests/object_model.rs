@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(clippy::cast_possible_wrap, reason = "the numbers are small")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use oocmap::{
     Change, ContainerView, Draft, Durability, Environment, Error, Key, Node, ObjectId, Options, ReadObjects,
@@ -349,6 +352,12 @@ fn apply(environment: &Environment, model: &mut Model, step: &Step) {
     write.commit().unwrap();
 }
 
+/// Answers how many objects were deleted.
+fn vacuum(environment: &Environment) -> u64 {
+    let vacuum = environment.vacuum(false).unwrap();
+    vacuum.wait(Duration::from_secs(60)).expect("it ends").unwrap().objects
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
@@ -382,6 +391,36 @@ proptest! {
             let problems = read.check(&mut |_, _| true).unwrap();
             prop_assert!(problems.is_empty(), "{problems:?} after {step:?}");
         }
+    }
+
+    #[test]
+    fn a_vacuum_takes_what_nothing_leads_to_and_nothing_else(
+        steps in proptest::collection::vec((step(), 0..5), 1..25),
+    ) {
+        let (_directory, environment) = map();
+        let mut model = Model { cyclic: true, ..Model::default() };
+        let check = |model: &Model| {
+            let read = environment.read().unwrap();
+            compare(&read, model);
+            let problems = read.check(&mut |_, _| true).unwrap();
+            assert!(problems.is_empty(), "{problems:?}");
+        };
+        for (step, chance) in &steps {
+            apply(&environment, &mut model, step);
+            if *chance == 0 {
+                vacuum(&environment);
+                check(&model);
+                prop_assert_eq!(vacuum(&environment), 0, "one is enough");
+            }
+        }
+        while let Some((key, _)) = model.entries.pop_first() {
+            let mut write = environment.write().unwrap();
+            write.delete(&key.into()).unwrap();
+            write.commit().unwrap();
+            vacuum(&environment);
+            check(&model);
+        }
+        prop_assert_eq!(environment.stats().unwrap().objects, 0);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     store::{Direction, ReadTables, Snapshot, Table},
     txn::{
         entry,
+        ledger::Condemned,
         memory::stored_symbol,
         write::{shared_id, shared_value},
     },
@@ -57,6 +58,7 @@ impl ReadTransaction {
             next_record: self.next_record(),
             named: HashMap::new(),
             objects: Objects::default(),
+            condemned: Condemned::of(self.header()),
             problems: Vec::new(),
             done: 0,
             total: total(Table::Entries) + total(Table::Objects),
@@ -82,6 +84,7 @@ struct Check<'t, 'p> {
     /// How many places name each shared value.
     named: HashMap<u64, i64>,
     objects: Objects,
+    condemned: Condemned,
     problems: Vec<Problem>,
     done: u64,
     total: u64,
@@ -96,6 +99,8 @@ struct Found<'c, 't> {
     objects: &'c mut Objects,
     /// The record that is looked at.
     record: u64,
+    /// Whether it, or what the part belongs to that is looked at, waits to be swept.
+    is_condemned: bool,
 }
 
 impl References for Found<'_, '_> {
@@ -112,7 +117,7 @@ impl References for Found<'_, '_> {
     }
 
     fn object(&mut self, reference: Reference) -> Result<()> {
-        self.objects.note_reference(self.record, reference)
+        if self.is_condemned { Ok(()) } else { self.objects.note_reference(self.record, reference) }
     }
 }
 
@@ -126,12 +131,17 @@ impl<'t> Check<'t, '_> {
     }
 
     fn found(&mut self, record: u64) -> Found<'_, 't> {
+        self.found_in(record, false)
+    }
+
+    fn found_in(&mut self, record: u64, is_condemned: bool) -> Found<'_, 't> {
         Found {
             snapshot: self.snapshot,
             symbols: self.symbols,
             named: &mut self.named,
             objects: &mut self.objects,
             record,
+            is_condemned,
         }
     }
 
@@ -240,7 +250,8 @@ impl<'t> Check<'t, '_> {
             return Err(Error::corrupted(format!("record {id} is newer than the next, {next}")));
         }
         self.objects.note_record(record, in_entry)?;
-        record.check(&mut self.found(id))?;
+        let is_condemned = !in_entry && self.condemned.covers(self.snapshot, id)?;
+        record.check(&mut self.found_in(id, is_condemned))?;
         let named = record.named()?;
         if named.shared.is_empty() == frame.has_shared {
             return Err(Error::corrupted("the frame is wrong about the values that it shares"));

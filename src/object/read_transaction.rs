@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     format::{
         frame::Frame,
+        header::Header,
         key::{Key, KeyBytes},
         record,
     },
@@ -66,10 +67,9 @@ impl ReadTransaction {
         self.pin.pinned.header().next_record
     }
 
-    /// How many deletions no vacuum has looked for yet, and after how many one begins by itself.
-    pub(crate) fn removals(&self) -> (u64, u64) {
-        let header = self.pin.pinned.header();
-        (header.removals, header.threshold)
+    /// The counters of the version.
+    pub(crate) fn header(&self) -> &Header {
+        self.pin.pinned.header()
     }
 
     /// The version's number, which grows with every commit and is the same in every process.

@@ -18,7 +18,10 @@ use super::{changes::Changes, objects::open_record, write::WriteState};
 use crate::{
     coord::collection::{self, Ledger, Phase},
     error::{Error, Result},
-    format::record::{ObjectId, RecordView},
+    format::{
+        header::Header,
+        record::{ObjectId, RecordView},
+    },
     store::{Direction, ReadTables, Table, WriteTables},
 };
 
@@ -169,6 +172,34 @@ pub(crate) fn is_condemned(tables: &impl ReadTables, id: ObjectId) -> Result<boo
     }
     let Some(stored) = tables.get(Table::Objects, &id.record.to_be_bytes())? else { return Ok(true) };
     Ok(!what_stays(open_record(stored)?.1, &slots)?.contains(&id.slot))
+}
+
+/// Tells which records of a version are condemned, wholly or in part.
+#[derive(Debug)]
+pub(crate) struct Condemned {
+    is_sweeping: bool,
+    /// What was looked up last.
+    around: Option<Batch>,
+}
+
+impl Condemned {
+    pub(crate) fn of(header: &Header) -> Self {
+        Self { is_sweeping: header.phase == Phase::Sweeping, around: None }
+    }
+
+    /// Whether what a record says needs not be true any more, since what it leads to may have gone before it.
+    pub(crate) fn covers(&mut self, tables: &impl ReadTables, record: u64) -> Result<bool> {
+        if !self.is_sweeping {
+            return Ok(false);
+        }
+        let batch = match self.around.take() {
+            Some(batch) if batch.is_around(record) => batch,
+            _ => condemned_around(tables, record)?,
+        };
+        let is_condemned = batch.contains(record) || !condemned_slots(tables, record)?.is_empty();
+        self.around = Some(batch);
+        Ok(is_condemned)
+    }
 }
 
 /// The slots that the others lead to, within a record of which some go.
