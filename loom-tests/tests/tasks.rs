@@ -202,9 +202,9 @@ macro_rules! models {
                 let second = tasks.submit(2).unwrap();
                 // This one can't be started.
                 drop(second.worker);
+                while !tasks.worker_left(FOR_EVER) {}
                 assert_eq!(ticket.wait(FOR_EVER), Some(Ended::Abandoned));
                 assert_eq!(second.ticket.wait(FOR_EVER), Some(Ended::Abandoned));
-                while !tasks.worker_left(FOR_EVER) {}
                 dying.join().unwrap();
             });
         }
@@ -231,7 +231,7 @@ macro_rules! models {
                 ticket.cancel();
                 assert!(second.is_cancelled(), "it was cancelled");
                 assert_eq!(ticket.wait(SHORT), None, "it has not ended");
-                assert_eq!(next().unwrap().job, 4, "it was not queued again");
+                assert_eq!(next().expect("it was not queued again").job, 4);
                 let before = phase();
                 assert!(next().is_none());
                 assert_eq!(phase(), before + 2, "it left at once");
@@ -243,7 +243,7 @@ macro_rules! models {
                 for submitted in &waiting {
                     assert_eq!(submitted.ticket.wait(SHORT), Some(Ended::Cancelled), "it is not handed back");
                 }
-                assert!(tasks.remind(7).is_none());
+                assert!(tasks.remind(7).is_none(), "a task is taken after the end");
                 let [first, _] = waiting.map(ManuallyDrop::into_inner);
                 let mut worker = ManuallyDrop::new(first.worker.unwrap());
                 assert!(worker.next(FOR_EVER).is_none(), "something is begun after the end");
@@ -291,3 +291,33 @@ fn the_dead_hold_up_no_one() {
 fn nothing_is_told_too_early() {
     sound::nothing_is_told_too_early();
 }
+
+twin!(tasks, tasks_ends_tasks_silently, a_task_ends_once, "deadlock");
+twin!(tasks, tasks_cancels_what_runs, a_task_ends_once, "it is not what has become of it");
+twin!(tasks, tasks_begins_what_is_cancelled, a_task_ends_once, "it is not what has become of it");
+twin!(tasks, tasks_ends_twice, who_waits_for_tasks_is_woken, "Abandoned");
+twin!(tasks, tasks_cancels_silently, nothing_is_told_too_early, "it was cancelled");
+twin!(tasks, tasks_forgets_who_dies, the_dead_hold_up_no_one, "deadlock");
+twin!(tasks, tasks_abandons_no_one, the_dead_hold_up_no_one, "deadlock");
+twin!(tasks, tasks_abandons_half, the_dead_hold_up_no_one, "deadlock");
+twin!(tasks, tasks_takes_the_dead_for_alive, the_dead_hold_up_no_one, "deadlock");
+twin!(tasks, tasks_dies_silently, the_dead_hold_up_no_one, "deadlock");
+twin!(tasks, tasks_takes_who_left_for_there, who_leaves_strands_no_task, "deadlock");
+twin!(tasks, tasks_leaves_after_it_looked, who_leaves_strands_no_task, "deadlock");
+twin!(tasks, tasks_leaves_silently, the_end_leaves_no_one_waiting, "deadlock");
+twin!(tasks, tasks_leaves_twice, who_leaves_strands_no_task, "Abandoned");
+twin!(tasks, tasks_never_leaves, nothing_is_told_too_early, "maximum number of branches");
+twin!(tasks, tasks_leaves_at_once, nothing_is_told_too_early, "it left at once");
+twin!(tasks, tasks_works_after_the_end, nothing_is_told_too_early, "deadlock");
+twin!(tasks, tasks_queues_silently, who_waits_for_tasks_is_woken, "deadlock");
+twin!(tasks, tasks_starts_two, who_leaves_strands_no_task, "two work at once");
+twin!(tasks, tasks_starts_none, who_leaves_strands_no_task, "there is no worker");
+twin!(tasks, tasks_takes_tasks_after_the_end, the_end_leaves_no_one_waiting, "a task is taken after the end");
+twin!(tasks, tasks_reminds_after_the_end, nothing_is_told_too_early, "something is begun after the end");
+twin!(tasks, tasks_reminds_twice, nothing_is_told_too_early, "the same is queued twice");
+twin!(tasks, tasks_takes_any_for_a_reminder, nothing_is_told_too_early, "it was not queued again");
+twin!(tasks, tasks_ends_silently, who_waits_for_tasks_is_woken, "deadlock");
+twin!(tasks, tasks_keeps_what_waits, nothing_is_told_too_early, "it is not handed back");
+twin!(tasks, tasks_does_not_tell_who_works, who_works_is_told_of_the_end, "no one tells who works");
+twin!(tasks, tasks_takes_the_last_first, nothing_is_told_too_early, "it is not the first");
+twin!(tasks, tasks_does_not_wait, a_task_ends_once, "None");
