@@ -90,6 +90,18 @@ const TWINS: &[[&str; 4]] = &[
     ],
     [
         "generation",
+        "generation_recovers_to_the_old_number",
+        "settle()?;\n        sequence.fetch_add(1, Ordering::SeqCst);",
+        "settle()?;\n        sequence.fetch_sub(1, Ordering::SeqCst);",
+    ],
+    [
+        "generation",
+        "generation_leaves_the_swap_of_the_dead",
+        "if !is_stable(sequence.load(Ordering::SeqCst)) {",
+        "if is_stable(sequence.load(Ordering::SeqCst)) {",
+    ],
+    [
+        "generation",
         "generation_recovers_before_it_settles",
         "settle()?;\n        sequence.fetch_add(1, Ordering::SeqCst);",
         "sequence.fetch_add(1, Ordering::SeqCst);\n        settle()?;",
