@@ -27,13 +27,6 @@ const BELOW_KEPT: Object = 4;
 const CHILD: Object = 2;
 const PARENT: Object = 3;
 
-/// Looks at all interleavings with at most three preemptions, which is where the bugs are.
-fn explore(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
-}
-
 /// Something that an entry refers to, and a pair of objects that nothing leads to.
 fn garbage<P: Default>() -> Version<P> {
     Version {
@@ -53,7 +46,7 @@ macro_rules! models {
     ($module:ident) => {
         use super::{
             Arc, BTreeSet, CHILD, Cell, Database, Handles, KEPT, Object, PARENT, STEPS, Stop, Twist, Version,
-            explore, garbage, thread,
+            garbage, thread,
         };
         use $module::{Collector, Ledger, Outcome, Phase, collect, may_change, refer};
 
@@ -76,6 +69,11 @@ macro_rules! models {
                 if self.database.pin().entries.contains(&object) {
                     handles.insert(object);
                 }
+            }
+
+            /// Deletes the entry that refers to an object, if there is one.
+            fn unlink(&self, object: Object) {
+                self.database.write(|version| version.entries.remove(&object));
             }
 
             /// Refers to an object again from a new one.
@@ -104,7 +102,7 @@ macro_rules! models {
         /// A process tells of its handles: it can use them, whatever it has deleted, and move what is in them.
         #[allow(dead_code, reason = "each twin is put to one model")]
         pub(super) fn who_tells_of_handles_can_use_them() {
-            explore(|| {
+            loom::model(|| {
                 let mut version = garbage();
                 version.entries.insert(PARENT);
                 let shared = Shared::new(version);
@@ -112,9 +110,7 @@ macro_rules! models {
                     let shared = Arc::clone(&shared);
                     thread::spawn(move || {
                         shared.take(PARENT);
-                        shared.database.write(|version| {
-                            version.entries.remove(&PARENT);
-                        });
+                        shared.unlink(PARENT);
                         assert!(shared.relink(PARENT), "a handle that was told of is refused");
                         shared.database.write(|version| {
                             assert_eq!(refer(version, CHILD), Ok(true), "what is reachable is refused");
@@ -130,22 +126,27 @@ macro_rules! models {
             });
         }
 
-        /// A process has a handle that it does not tell of: what it leads to stays whole, or the handle is refused.
+        /// A process has a handle that it does not tell of, to what is garbage already or becomes it now: what it leads
+        /// to stays whole, or the handle is refused.
         #[allow(dead_code, reason = "each twin is put to one model")]
         pub(super) fn untold_handles_with(twist: Twist) {
-            explore(move || {
-                let shared = Shared::new(garbage());
-                let writer = {
-                    let shared = Arc::clone(&shared);
-                    thread::spawn(move || {
-                        shared.change(PARENT);
-                        shared.relink(PARENT);
-                    })
-                };
-                assert_eq!(vacuum(&shared.database, None, Stop::Never, twist), Ok(Outcome::Finished));
-                writer.join().unwrap();
-                assert_collected(&shared.database);
-            });
+            for entries in [BTreeSet::from([KEPT]), BTreeSet::from([KEPT, PARENT])] {
+                loom::model(move || {
+                    let shared = Shared::new(Version { entries: entries.clone(), ..garbage() });
+                    let writer = {
+                        let shared = Arc::clone(&shared);
+                        thread::spawn(move || {
+                            shared.unlink(PARENT);
+                            shared.change(PARENT);
+                            shared.relink(PARENT);
+                        })
+                    };
+                    let ended = vacuum(&shared.database, None, Stop::Never, twist);
+                    assert_eq!(ended, Ok(Outcome::Finished));
+                    writer.join().unwrap();
+                    assert_collected(&shared.database);
+                });
+            }
         }
 
         #[allow(dead_code, reason = "each twin is put to one model")]
@@ -156,7 +157,7 @@ macro_rules! models {
         /// The same with a vacuum that is stopped, and with another one after it, which is told of the handle.
         fn what_is_left_is_ended(stop: impl Fn(usize) -> Stop) {
             for stop in (0..STEPS).map(stop) {
-                explore(move || {
+                loom::model(move || {
                     let shared = Shared::new(garbage());
                     let writer = {
                         let shared = Arc::clone(&shared);
