@@ -5,6 +5,7 @@
 //! files that `build.rs` makes by changing one place.
 
 pub mod sync;
+pub mod versions;
 
 /// Puts a broken copy of a module to the model that has to find it, with the words in which it complains.
 ///

@@ -7,6 +7,7 @@ use std::{
 
 use loom::sync::atomic::AtomicUsize;
 pub use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub use std::sync::Arc;
 
 /// From here on a wait is taken to last for ever: it ends with a notification only.
 const FOR_EVER: Duration = Duration::from_mins(1);

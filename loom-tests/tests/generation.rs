@@ -80,6 +80,14 @@ macro_rules! models {
                 Self { disk: Arc::clone(disk), current: Cell::new(disk.look()) }
             }
 
+            /// Opens what is published while no one else opens or swaps, as all do who have not opened it yet.
+            fn open_alone(disk: &Arc<Disk>) -> Self {
+                let process = Self::open(disk);
+                let Ok(()) = process.refresh();
+                assert!(is_stable(process.current.get().1), "it opens during a swap");
+                process
+            }
+
             fn recover(&self) {
                 let Ok(()) = recover::<Infallible>(&self.disk.sequence, || Ok(()));
             }
@@ -211,6 +219,28 @@ macro_rules! models {
             }
         }
 
+        /// A process opens the map while another swaps, or dies in it: neither it nor those who had it open before commit
+        /// to what is replaced.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn who_opens_does_not_undo_a_swap() {
+            for dies in [false, true] {
+                explore(move || {
+                    let disk = Disk::new();
+                    let [swapper, writer] = [(); 2].map(|()| Process::open(&disk));
+                    let swapper =
+                        thread::spawn(move || if dies { swapper.die(true) } else { swapper.swap() });
+                    let opener = {
+                        let disk = Arc::clone(&disk);
+                        thread::spawn(move || Process::open_alone(&disk).commit(1))
+                    };
+                    writer.commit(2);
+                    swapper.join().unwrap();
+                    opener.join().unwrap();
+                    disk.assert_nothing_is_lost();
+                });
+            }
+        }
+
         /// Nothing begins in a generation that is known to be replaced.
         #[allow(dead_code, reason = "each twin is put to one model")]
         pub(super) fn nothing_begins_in_what_is_replaced() {
@@ -305,6 +335,11 @@ fn the_dead_hold_up_no_one() {
 }
 
 #[test]
+fn who_opens_does_not_undo_a_swap() {
+    sound::who_opens_does_not_undo_a_swap();
+}
+
+#[test]
 fn nothing_begins_in_what_is_replaced() {
     sound::nothing_begins_in_what_is_replaced();
 }
@@ -341,6 +376,13 @@ twin!(
 twin!(generation, generation_swaps_in_secret, the_dead_hold_up_no_one, "a commit is lost");
 twin!(generation, generation_swaps_by_two, the_dead_hold_up_no_one, "a commit is lost");
 twin!(generation, generation_takes_a_swap_for_stable, the_dead_hold_up_no_one, "a commit is lost");
+twin!(generation, generation_recovers_to_the_old_number, who_opens_does_not_undo_a_swap, "a commit is lost");
+twin!(
+    generation,
+    generation_leaves_the_swap_of_the_dead,
+    who_opens_does_not_undo_a_swap,
+    "it opens during a swap"
+);
 twin!(generation, generation_recovers_for_ever, the_dead_hold_up_no_one, "it never ends");
 twin!(
     generation,

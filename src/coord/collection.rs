@@ -50,7 +50,8 @@ pub(crate) enum Outcome {
 /// What a write transaction knows of the vacuum. All of it is of that transaction: what it notes is committed and
 /// rolled back, to a savepoint too, with the references that it makes.
 pub(crate) trait Ledger {
-    /// What references lead to.
+    /// What references lead to, in the unit in which the vacuum marks and deletes. What is made inside an older unit is
+    /// as old as that.
     type Object: Copy;
     /// What may go wrong.
     type Error;
@@ -117,7 +118,8 @@ pub(crate) trait Collector {
     fn begin_sweep(&mut self) -> Result<(), Self::Error>;
 
     /// One transaction: deletes some of the listed objects, as far as they still exist, and takes them off the list.
-    /// Answers whether there is more to do.
+    /// Nothing else goes with them: what only they refer to may be what someone told a handle of. Answers whether there
+    /// is more to do.
     fn sweep_some(&mut self) -> Result<bool, Self::Error>;
 
     /// One transaction: the phase is `Idle`. The list is empty.

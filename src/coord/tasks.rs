@@ -162,7 +162,7 @@ struct Queued<J, R> {
 #[derive(Debug)]
 struct State<J, R> {
     waiting: VecDeque<Queued<J, R>>,
-    /// What was begun last.
+    /// What was begun last, and may have ended.
     begun: Option<Arc<Shared<R>>>,
     has_worker: bool,
     ended: bool,
@@ -272,7 +272,6 @@ impl<J, R> Worker<J, R> {
         let mut cancelled = Vec::new();
         let mut waited = false;
         let mut state = tasks.state.lock();
-        state.begun = None;
         loop {
             while let Some(Queued { job, shared, .. }) = state.waiting.pop_front() {
                 if shared.begin() {
