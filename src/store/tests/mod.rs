@@ -2,6 +2,7 @@
 
 mod capacity;
 mod damage;
+mod diff;
 mod files;
 mod model;
 mod pins;
