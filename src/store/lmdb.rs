@@ -215,6 +215,27 @@ impl Store {
         self.tidy();
     }
 
+    /// Takes the right to vacuum if nobody has it; `false` also where nothing can be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "the vacuum calls it"))]
+    pub(crate) fn try_lock_vacuum(&self) -> Result<bool> {
+        match &self.control {
+            Some(control) if !self.environment.readonly => control.try_lock_vacuum(),
+            _ => Ok(false),
+        }
+    }
+
+    /// Gives the right to vacuum back.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the vacuum calls it"))]
+    pub(crate) fn unlock_vacuum(&self) {
+        if let Some(control) = &self.control {
+            control.unlock_vacuum();
+        }
+    }
+
     /// Whether this process is a fork of the one that opened the store.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {

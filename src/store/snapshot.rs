@@ -183,7 +183,6 @@ impl Snapshot {
     }
 
     /// The store that it is a version of.
-    #[cfg(test)]
     pub(super) fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -288,7 +287,6 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`Error::Corrupted`], [`Error::Transaction`] if the other version is of another generation, or older.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the vacuum's copy uses it"))]
     pub(super) fn changes_until<'s>(&'s self, newer: &'s Self, table: Table) -> Result<Diff<'s>> {
         if self.store.id() != newer.store.id() || self.txn_id() > newer.txn_id() {
             return Err(Error::Transaction("only an older version of the same file can be caught up with"));
@@ -301,7 +299,6 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`Error::Corrupted`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "the vacuum's copy uses it"))]
     pub(crate) fn compacted_bytes(&self) -> Result<u64> {
         let mut total = META_PAGES;
         for tree in &self.trees {
