@@ -389,6 +389,22 @@ fn a_file_that_can_not_be_replaced_is_left_alone() {
     assert!(compact(&store).is_err(), "it is not the current generation any more");
 }
 
+/// One who is killed while opening leaves a name of the file, which later nobody would look for, with all its space.
+#[test]
+fn names_that_an_opener_left_go_before_the_file_is_replaced() {
+    let (_directory, path, generations) = new_map();
+    let store = generations.current();
+    let alias = store.control().unwrap().alias(store.identity().1, 0);
+    fs::hard_link(&path, &alias).unwrap();
+    let copied = copy(&store).unwrap();
+    fs::hard_link(&path, &alias).unwrap();
+    publish(&store, copied).unwrap();
+    assert!(!alias.exists());
+    drop((store, generations));
+    let _store = open(&path);
+    assert_eq!(names(path.parent().unwrap()), usual_names(&path));
+}
+
 #[test]
 fn without_hard_links_nothing_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
