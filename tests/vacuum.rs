@@ -66,7 +66,8 @@ fn everything(read: &ReadTransaction, keys: i64) -> Vec<(ObjectId, u64)> {
             if !seen.insert(reference.id) {
                 continue;
             }
-            let view = read.object(reference.id, Some(&ordered)).unwrap().expect("what is referred to is there");
+            let view =
+                read.object(reference.id, Some(&ordered)).unwrap().expect("what is referred to is there");
             let ContainerView::Record(held, list) = &view else { panic!("the lists are short") };
             let record = held.record().unwrap();
             found.push((reference.id, list.len() as u64));
@@ -165,7 +166,7 @@ fn nothing_is_lost_while_others_write_and_refer_to_things_again() {
         });
         scope.spawn(|| {
             while !ended.load(Ordering::SeqCst) {
-                let vacuum = environment.vacuum(false).unwrap();
+                let vacuum = environment.vacuum(true).unwrap();
                 if vacuums.load(Ordering::SeqCst) % 5 == 4 {
                     thread::sleep(Duration::from_millis(1));
                     vacuum.cancel();
@@ -189,7 +190,7 @@ fn nothing_is_lost_while_others_write_and_refer_to_things_again() {
         write.delete(&key.into()).unwrap();
         write.commit().unwrap();
     }
-    environment.vacuum(false).unwrap().wait(Duration::from_secs(60)).unwrap().unwrap();
+    environment.vacuum(true).unwrap().wait(Duration::from_secs(60)).unwrap().unwrap();
     assert_eq!(environment.stats().unwrap().objects, 0, "all handles are gone");
     assert_eq!(environment.read().unwrap().check(&mut |_, _| true).unwrap(), []);
 }

@@ -40,7 +40,6 @@ pub(crate) fn enter<G, T, E>(
 ///
 /// The caller holds the gate and the writer lock of the current generation, and no swap is left to recover. A failure
 /// ends the swap too: all look again what is published. If `publish` panics, the swap is left to [`recover`].
-#[cfg_attr(not(test), expect(dead_code, reason = "the vacuum will call it"))]
 pub(crate) fn swap<E>(sequence: &AtomicU64, publish: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
     sequence.fetch_or(1, Ordering::SeqCst);
     let published = publish();

@@ -7,5 +7,4 @@ pub(crate) mod generation;
 pub(crate) mod group;
 pub(crate) mod idle;
 pub(crate) mod registry;
-#[expect(dead_code, reason = "the thread of the vacuum will call it")]
 pub(crate) mod tasks;

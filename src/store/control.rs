@@ -7,6 +7,7 @@
 
 mod holders;
 mod page;
+mod vacuum;
 mod writers;
 
 pub(crate) use self::holders::Holder;
@@ -19,7 +20,9 @@ use std::{
     time::Duration,
 };
 
-use self::page::{FORMAT, FORMAT_AT, MAGIC, MAGIC_AT, NAMESPACE_AT, Page, SEQUENCE_AT, SIZE};
+use self::page::{
+    FORMAT, FORMAT_AT, MAGIC, MAGIC_AT, NAMESPACE_AT, OLD_AT, OLD_GENERATIONS, Page, SEQUENCE_AT, SIZE,
+};
 use super::{
     Identity, Waiting,
     fork::LockFile,
@@ -55,6 +58,7 @@ pub(super) struct Control {
     is_new: bool,
     /// Whether this process has the right to write, which its own locks do not tell it.
     writes: AtomicBool,
+    /// Whether this process has the right to vacuum.
     vacuums: AtomicBool,
 }
 
@@ -197,43 +201,9 @@ impl Control {
         suffixed(&self.data_path, &format!("-{inode:x}{number}"))
     }
 
-    /// Removes the names that were left by processes that died while they opened a generation.
-    pub(super) fn remove_aliases(&self, inode: u64) -> io::Result<()> {
-        // As many as a process may have ancestors that had it open too.
-        const MOST: u32 = 32;
-        for attempt in 0..MOST {
-            let alias = self.alias(inode, attempt);
-            remove(&alias)?;
-            if attempt > 0 {
-                remove(&lock_of(&alias))?;
-            }
-        }
-        Ok(())
-    }
-
     /// LMDB's lock file for a generation of the data file.
     pub(super) fn lmdb_lock(&self, inode: u64) -> PathBuf {
         if self.is_linked() { lock_of(&self.alias(inode, 0)) } else { self.path.clone() }
-    }
-
-    pub(super) fn try_lock_vacuum(&self) -> Result<bool> {
-        if self.vacuums.swap(true, Ordering::SeqCst) {
-            return Ok(false);
-        }
-        Ok(true)
-    }
-    pub(super) fn unlock_vacuum(&self) {
-        self.vacuums.store(false, Ordering::SeqCst);
-    }
-
-    /// The data file's directory made durable, and what a process left behind that died while it opened or swapped it.
-    pub(super) fn settle(&self) -> Result<()> {
-        remove(&suffixed(&self.data_path, "-vac"))
-            .map_err(|error| self.failed("cleaning up after", error))?;
-        let directory = self.data_path.parent().unwrap_or(Path::new("/"));
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| Error::io(format!("syncing {}", directory.display()), error))
     }
 
     /// Maps the file through a description of its own: a mapping keeps the locks of the one that it was made with, also
@@ -303,15 +273,18 @@ impl Control {
         }
     }
 
-    /// Begins anew, with nobody else there. A swap that was under way is left to be seen.
+    /// Begins anew, with nobody else there. A swap that was under way is left to be seen, and what swaps have left.
     fn initialise(&self) -> Result<()> {
         let is_ours = self.read(MAGIC_AT)? == MAGIC && self.read(FORMAT_AT)? == FORMAT;
-        let sequence = if is_ours { self.read(SEQUENCE_AT)? } else { 0 };
         let mut fresh = [0; SIZE];
-        for (at, word) in
-            [(MAGIC_AT, MAGIC), (FORMAT_AT, FORMAT), (NAMESPACE_AT, namespace()), (SEQUENCE_AT, sequence)]
-        {
-            fresh[8 * at..][..8].copy_from_slice(&word.to_ne_bytes());
+        let mut set = |at: usize, word: u64| fresh[8 * at..][..8].copy_from_slice(&word.to_ne_bytes());
+        for (at, word) in [(MAGIC_AT, MAGIC), (FORMAT_AT, FORMAT), (NAMESPACE_AT, namespace())] {
+            set(at, word);
+        }
+        if is_ours {
+            for at in [SEQUENCE_AT].into_iter().chain(OLD_AT..OLD_AT + OLD_GENERATIONS) {
+                set(at, self.read(at)?);
+            }
         }
         let file = self.file.file();
         file.set_len(SIZE as u64)

@@ -66,8 +66,8 @@ pub(super) fn name_full_disk(source: io::Error, file: &File) -> io::Error {
     if is_full { io::Error::from_raw_os_error(libc::ENOSPC) } else { source }
 }
 
-/// How much room the file system has for us.
-fn free_space(file: &File) -> Option<u64> {
+/// How much room the file system of a file has for us.
+pub(super) fn free_space(file: &File) -> Option<u64> {
     let mut stat = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the descriptor is open and the buffer has the size that the call fills.
     if unsafe { libc::fstatvfs(file.as_raw_fd(), stat.as_mut_ptr()) } != 0 {

@@ -2,6 +2,7 @@
 
 mod environment;
 mod pins;
+mod vacuum;
 
 pub(super) use self::environment::{Environment, Registration};
 
@@ -17,7 +18,7 @@ use heed::{Database, Env, EnvFlags, FlagSetMode, WithoutTls, types::Bytes};
 
 use super::{
     Identity, Waiting,
-    control::{Control, Gate, Holder, NEVER_SWAPPED, poll},
+    control::{Control, Gate, NEVER_SWAPPED},
     fault::translate,
     fork::{self},
     identity,
@@ -215,56 +216,6 @@ impl Store {
         self.tidy();
     }
 
-    /// Takes the right to vacuum if nobody has it; `false` also where nothing can be written.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`].
-    pub(crate) fn try_lock_vacuum(&self) -> Result<bool> {
-        match &self.control {
-            Some(control) if !self.environment.readonly => control.try_lock_vacuum(),
-            _ => Ok(false),
-        }
-    }
-
-    /// Gives the right to vacuum back.
-    pub(crate) fn unlock_vacuum(&self) {
-        if let Some(control) = &self.control {
-            control.unlock_vacuum();
-        }
-    }
-
-    /// Takes a place among the processes that have handles to objects, if they can be asked for them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`].
-    pub(crate) fn hold(&self) -> Result<Option<Holder>> {
-        self.control.as_ref().map_or(Ok(None), Control::hold)
-    }
-
-    /// Asks the other processes for their handles, and waits until they have answered; who takes too long is left out.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`]; that of `waiting`.
-    pub(crate) fn ask_for_handles(&self, waiting: &mut Waiting<'_>) -> Result<()> {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let Some(control) = &self.control else { return Ok(()) };
-        let (question, begun) = (control.ask(), Instant::now());
-        poll(waiting, Duration::from_millis(5), || {
-            let is_over = control.is_answered(question)? || begun.elapsed() > PATIENCE;
-            Ok(is_over.then_some(()))
-        })
-    }
-
-    /// Wakes the thread that waits for such questions, so that it looks whether to go on.
-    pub(crate) fn rouse_holder(&self) {
-        if let Some(control) = &self.control {
-            control.rouse();
-        }
-    }
-
     /// Whether this process is a fork of the one that opened the store.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
@@ -362,18 +313,29 @@ impl Store {
         self.with_lmdb_map(Env::force_sync)?.map_err(|error| self.fault(error, "syncing"))
     }
 
+    /// How large the file is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(crate) fn file_size(&self) -> Result<u64> {
+        let metadata = self.file.metadata();
+        let metadata =
+            metadata.map_err(|error| Error::io(format!("looking at {}", self.path.display()), error))?;
+        Ok(metadata.len())
+    }
+
     /// How large the file and the table of its readers are.
     ///
     /// # Errors
     ///
     /// [`Error::Io`], [`Error::Corrupted`].
     pub(crate) fn stats(self: &Arc<Self>) -> Result<StoreStats> {
-        let failed = |error| Error::io(format!("looking at {}", self.path.display()), error);
         self.tidy();
         let table = self.environment.reader_table.as_ref();
         let readers = table.map_or_else(Vec::new, |table| table.live(self.newest_txn_id()));
         Ok(StoreStats {
-            file_size: self.file.metadata().map_err(failed)?.len(),
+            file_size: self.file_size()?,
             page_size: self.page_size as u32,
             free_bytes: self.snapshot()?.free_bytes()?,
             readers,

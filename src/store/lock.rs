@@ -15,6 +15,8 @@ pub(super) enum Byte {
     Alive,
     /// Held while a map is opened or its file is swapped.
     Gate,
+    /// Held by the one who vacuums.
+    Vacuum,
     /// Held by the one who writes.
     Writer,
     /// Held by a process that waits in this place of the queue of writers.
@@ -30,6 +32,7 @@ impl Byte {
         match self {
             Self::Alive => BASE,
             Self::Gate => BASE + 1,
+            Self::Vacuum => BASE + 2,
             Self::Writer => BASE + 3,
             Self::Waiter(place) => BASE + 64 + i64::from(place),
             Self::Holder(place) => BASE + 128 + i64::from(place),

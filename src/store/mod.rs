@@ -7,10 +7,16 @@
 //! `table` is the seam that the layers above use. `page`, `tree` and `free` read the file's format, `map`
 //! holds it in memory, `snapshot` and `writer` are the two kinds of transactions on a `lmdb::Store`, one generation of
 //! the file, which `open` opens after `examine` has found it to be ours. `generations` finds the current one, which
-//! `control` tells, with who may write.
+//! `control` tells, with who may write. For a vacuum, `copy` makes a compacted generation, which `diff` lets catch up with
+//! the writers, and `swap` makes it the current one.
 
 mod control;
+mod copy;
+mod diff;
+mod estimate;
 mod examine;
+#[cfg(test)]
+mod failpoint;
 mod fault;
 mod fork;
 mod free;
@@ -24,6 +30,7 @@ mod open;
 mod page;
 mod reader_table;
 mod snapshot;
+mod swap;
 mod table;
 mod tree;
 mod writer;
@@ -45,13 +52,14 @@ fn identity(metadata: &Metadata) -> Identity {
 /// Says for how long to wait before the next attempt, or why to give up.
 pub(crate) type Waiting<'a> = dyn FnMut() -> Result<Duration> + 'a;
 
+pub(crate) use self::copy::CompactCopy;
 #[cfg(test)]
 pub(crate) use self::memory::MemoryTables;
 pub(crate) use self::{
     control::Holder,
     fork::{PerProcess, generation as fork_generation},
     generations::Generations,
-    lmdb::{Store, WriteKind},
+    lmdb::{Store, StoreStats, WriteKind},
     open::StoreOptions,
     snapshot::{Snapshot, TreeCursor},
     table::{Direction, Entry, ReadTables, Table, WriteTables},

@@ -47,6 +47,16 @@ pub(super) fn opened() -> &'static Opened {
     OPENED.get()
 }
 
+/// Whether this process has a file open, or is opening or closing it.
+pub(super) fn is_open_here(identity: Identity) -> bool {
+    let found = opened().find(&identity, Weak::upgrade, || Wait::GiveUp);
+    let is_absent = matches!(found, Some(Found::Absent));
+    if is_absent {
+        opened().gone(&identity);
+    }
+    !is_absent
+}
+
 /// How to open a store.
 #[derive(Debug, Clone)]
 pub(crate) struct StoreOptions {
@@ -199,7 +209,8 @@ impl Opening<'_> {
         self.check(&found, true)?;
         control.join(gate, || self.can_link(control, &found, data_path))?;
         self.refuse_other_names(control, &found)?;
-        recover(control.sequence(), || control.settle())?;
+        recover(control.sequence(), || control.sync_directory())?;
+        control.remove_leftovers(found.identity, gate);
         self.register(found, Some((control, gate)), waiting)
     }
 

@@ -132,6 +132,8 @@ pub(super) struct Tree {
     pub(super) depth: u16,
     /// What LMDB was told about the order of keys and about duplicates.
     pub(super) flags: u16,
+    /// The number of pages with large values.
+    pub(super) overflow_pages: u64,
     /// The number of entries.
     pub(super) entries: u64,
     /// Whether entries may be the records of named tables.
@@ -141,13 +143,14 @@ pub(super) struct Tree {
 impl Tree {
     /// A tree without entries.
     pub(super) const EMPTY: Self =
-        Self { root: NO_PAGE, depth: 0, flags: 0, entries: 0, holds_tables: false };
+        Self { root: NO_PAGE, depth: 0, flags: 0, overflow_pages: 0, entries: 0, holds_tables: false };
 
     /// Parses the description of a tree.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         Some(Self {
             flags: u16_at(bytes, 4)?,
             depth: u16_at(bytes, 6)?,
+            overflow_pages: u64_at(bytes, 24)?,
             entries: u64_at(bytes, 32)?,
             root: u64_at(bytes, 40)?,
             holds_tables: false,
@@ -310,6 +313,15 @@ impl<'p> Page<'p> {
         self.count
     }
 
+    /// How many bytes of the page are in use, its header not counted.
+    pub(super) fn used_bytes(&self) -> Result<usize> {
+        let upper = u16_at(self.bytes, 14).map(usize::from);
+        let nodes = upper.and_then(|upper| self.bytes.len().checked_sub(upper));
+        nodes
+            .map(|nodes| 2 * self.count + nodes)
+            .ok_or_else(|| damaged(self.number, "its bounds make no sense"))
+    }
+
     /// The header of a node and what follows it in the page.
     #[inline]
     fn node(&self, index: usize) -> Option<(&'p [u8; NODE_HEADER], &'p [u8])> {
@@ -392,6 +404,15 @@ impl<'p> Page<'p> {
                 let low = u32::from_ne_bytes([b0, b1, b2, b3]);
                 Ok(u64::from(low) | u64::from(u16::from_ne_bytes([b4, b5])) << 32)
             }
+            _ => Err(self.bad_node(index)),
+        }
+    }
+
+    /// The key of a node of a branch, below which nothing sorts before it; that of the first one means nothing.
+    pub(super) fn key(&self, index: usize) -> Result<&'p [u8]> {
+        debug_assert_eq!(self.kind, PageKind::Branch);
+        match self.key_and_rest(index) {
+            Some((key, _)) if index < self.count => Ok(key),
             _ => Err(self.bad_node(index)),
         }
     }

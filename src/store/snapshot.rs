@@ -3,11 +3,14 @@
 use std::{fmt, ops::Bound};
 
 use super::{
-    Identity, fork, free,
+    Identity,
+    diff::Diff,
+    estimate::full_pages,
+    fork, free,
     lmdb::Store,
     map::Mapping,
     open::briefly,
-    page::{META_BYTES, Meta, NO_PAGE, Tree},
+    page::{META_BYTES, META_PAGES, Meta, NO_PAGE, Tree},
     reader_table::Slot,
     table::{Direction, Entry, ReadTables, Table},
     tree::{Pages, Walk},
@@ -180,8 +183,7 @@ impl Snapshot {
     }
 
     /// The store that it is a version of.
-    #[cfg(test)]
-    pub(super) fn store(&self) -> &Arc<Store> {
+    pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
@@ -278,6 +280,31 @@ impl Snapshot {
             .bytes(location.offset / page_size, within + location.len())
             .and_then(|bytes| bytes.get(within..))
             .ok_or_else(|| Error::corrupted(format!("nothing is at byte {} any more", location.offset)))
+    }
+
+    /// How a table of this version differs from a newer one of the same generation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupted`], [`Error::Transaction`] if the other version is of another generation, or older.
+    pub(super) fn changes_until<'s>(&'s self, newer: &'s Self, table: Table) -> Result<Diff<'s>> {
+        if self.store.id() != newer.store.id() || self.txn_id() > newer.txn_id() {
+            return Err(Error::Transaction("only an older version of the same file can be caught up with"));
+        }
+        Ok(Diff::new((self.pages()?, self.tree(table)), (newer.pages()?, newer.tree(table))))
+    }
+
+    /// How large the file would be, about, if it held only this version, on full pages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupted`].
+    pub(crate) fn compacted_bytes(&self) -> Result<u64> {
+        let mut total = META_PAGES;
+        for tree in &self.trees {
+            total = total.saturating_add(full_pages(self.pages()?, tree)?);
+        }
+        Ok(total.saturating_mul(u64::from(self.meta.page_size)))
     }
 
     /// How many bytes of the file are unused, and can't be used as long as an older version is pinned.

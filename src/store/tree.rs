@@ -58,8 +58,9 @@ impl<'m> Pages<'m> {
         Some(unsafe { slice::from_raw_parts(start, len) })
     }
 
+    /// A page of a tree.
     #[inline]
-    fn page(self, number: u64, kind: PageKind) -> Result<Page<'m>> {
+    pub(super) fn page(self, number: u64, kind: PageKind) -> Result<Page<'m>> {
         match self.bytes(number, self.page_size) {
             Some(bytes) => Page::parse(bytes, number, kind),
             None => Err(self.beyond(number)),
@@ -123,7 +124,7 @@ impl<'m> Pages<'m> {
     }
 
     /// The value on overflow pages.
-    fn overflow(self, number: u64, len: usize) -> Result<&'m [u8]> {
+    pub(super) fn overflow(self, number: u64, len: usize) -> Result<&'m [u8]> {
         let Some(header) = self.bytes(number, PAGE_HEADER) else {
             return Err(self.beyond(number));
         };

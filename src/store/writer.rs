@@ -115,7 +115,7 @@ impl Writer {
     }
 
     /// The store that is written to.
-    fn store(&self) -> &Arc<Store> {
+    pub(super) fn store(&self) -> &Arc<Store> {
         &self.turn.0
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    compact::alive,
     mark::{Dead, Marker, exported, reach_of},
     report::VacuumStep,
 };
@@ -99,7 +100,7 @@ impl<'a, S: Supervisor> Collection<'a, S> {
     }
 
     fn core(&self) -> Result<Arc<Core>> {
-        self.core.upgrade().ok_or(Error::Closed)
+        alive(&self.core)
     }
 
     /// Does something in a write transaction of its own.

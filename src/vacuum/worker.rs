@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     collector::{Collected, Collection, Supervisor},
-    compact,
+    compact::{Bar, alive, compact},
     report::{VacuumProgress, VacuumStep, Vacuumed},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     },
     error::{Error, Result},
     options::Durability,
-    store::{Store, fork_generation},
+    store::{Store, StoreStats, fork_generation},
     sync::{Arc, Mutex, Weak},
     txn::core::{Core, Terms},
 };
@@ -197,10 +197,6 @@ impl Drop for Right {
     }
 }
 
-fn alive(core: &Weak<Core>) -> Result<Arc<Core>> {
-    core.upgrade().ok_or(Error::Closed)
-}
-
 /// Waits until nobody else vacuums; `None` for one that nobody asked for, if it would have to.
 fn take_right(core: &Weak<Core>, task: &Task<Job, Report>) -> Result<Option<Right>> {
     loop {
@@ -219,6 +215,12 @@ fn take_right(core: &Weak<Core>, task: &Task<Job, Report>) -> Result<Option<Righ
     }
 }
 
+/// How large the file is that is the current one now.
+fn stats(core: &Weak<Core>) -> Result<StoreStats> {
+    let store = Arc::clone(alive(core)?.generations.snapshot()?.store());
+    store.stats()
+}
+
 /// Whether so much was deleted that a vacuum begins by itself.
 fn is_due(core: &Weak<Core>) -> Result<bool> {
     let header = *alive(core)?.pin()?.header();
@@ -232,7 +234,7 @@ fn vacuum(core: &Weak<Core>, task: &Task<Job, Report>) -> Result<Vacuumed> {
     if task.job.is_automatic && !is_due(core)? {
         return Ok(Vacuumed::default());
     }
-    let before = alive(core)?.generations.current().stats()?;
+    let before = stats(core)?;
     let mut report = Vacuumed { size_before: before.file_size, ..Vacuumed::default() };
     let note = |report: &mut Vacuumed, collected: Collected| {
         report.objects += collected.objects;
@@ -250,9 +252,10 @@ fn vacuum(core: &Weak<Core>, task: &Task<Job, Report>) -> Result<Vacuumed> {
         }
     }
     if task.job.compact {
-        compact::compact(core, task, &mut report)?;
+        let bar = if task.job.is_automatic { Bar::AUTOMATIC } else { Bar::ASKED };
+        compact(core, task.job.terms, bar, task, &mut report)?;
     }
-    let after = alive(core)?.generations.current().stats()?;
+    let after = stats(core)?;
     drop(right);
     report.size_after = after.file_size;
     let used = |size: u64, free: u64| size.saturating_sub(free);

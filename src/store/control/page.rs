@@ -14,6 +14,9 @@ pub(super) const PLACES: u8 = 64;
 /// How many processes are asked for their handles.
 pub(super) const HOLDERS: u8 = 128;
 
+/// How many older generations can be open somewhere.
+pub(super) const OLD_GENERATIONS: usize = 64;
+
 // Where the words are, each of 64 bits.
 pub(super) const MAGIC_AT: usize = 0;
 pub(super) const FORMAT_AT: usize = 1;
@@ -23,8 +26,9 @@ const BELL_AT: usize = 4;
 pub(super) const NEXT_TICKET_AT: usize = 5;
 pub(super) const TURN_AT: usize = 6;
 const TICKETS_AT: usize = 8;
-const ASKED_AT: usize = 136;
-const ANSWERS_AT: usize = 144;
+pub(super) const OLD_AT: usize = TICKETS_AT + PLACES as usize;
+const ASKED_AT: usize = OLD_AT + OLD_GENERATIONS;
+const ANSWERS_AT: usize = ASKED_AT + 1;
 
 /// The mapped file.
 #[derive(Debug)]
@@ -46,6 +50,11 @@ impl Page {
     /// The ticket of whoever waits in a place of the queue, or 0.
     pub(super) fn ticket(&self, place: u8) -> &AtomicU64 {
         self.word(TICKETS_AT + usize::from(place))
+    }
+
+    /// The inodes of older generations whose lock files may be there still; 0 where there is none.
+    pub(super) fn old_generations(&self) -> impl Iterator<Item = &AtomicU64> {
+        (OLD_AT..OLD_AT + OLD_GENERATIONS).map(|at| self.word(at))
     }
 
     /// The half word that those who wait to write sleep on.

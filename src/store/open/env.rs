@@ -20,6 +20,8 @@ use super::{
     },
     OpenFile, Opening,
 };
+#[cfg(test)]
+use crate::store::failpoint::Point;
 use crate::{
     error::{Error, Result},
     sync::Arc,
@@ -99,6 +101,8 @@ impl Opening<'_> {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(self.not_linked(error)),
             };
+            #[cfg(test)]
+            let _ = control.reach(Point::Linked);
             match self.try_env(&alias.path, found.can_write) {
                 // This process has it open under that name, inherited from the one that forked it.
                 Err(heed::Error::EnvAlreadyOpened) => {}

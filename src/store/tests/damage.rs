@@ -16,7 +16,7 @@ use super::{
 use crate::error::{Error, Result};
 
 /// Makes a file with trees of several levels, large values and a list of unused pages.
-fn make(path: &Path, random: &mut Random) -> Model {
+pub(super) fn make(path: &Path, random: &mut Random) -> Model {
     let store = open(path);
     let mut model = Model::new();
     for _ in 0..6 {
@@ -72,7 +72,7 @@ fn survivors(bytes: &[u8], keys: &[Vec<u8>]) -> usize {
 }
 
 /// Damages a few bytes, some of them where it hurts.
-fn damage(bytes: &mut [u8], random: &mut Random) {
+pub(super) fn damage(bytes: &mut [u8], random: &mut Random) {
     let page_size = page_size();
     let pages = bytes.len() / page_size;
     for _ in 0..=random.below(4) {

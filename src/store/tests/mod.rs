@@ -1,7 +1,10 @@
 //! What the store promises, each promise in a file of its own.
 
 mod capacity;
+mod copy;
+mod crash;
 mod damage;
+mod diff;
 mod files;
 mod model;
 mod pins;
@@ -11,7 +14,10 @@ mod threads;
 use std::{collections::BTreeMap, ops::Bound, path::Path};
 
 use super::{Direction, ReadTables, Snapshot, Store, StoreOptions, Table, open::briefly};
-use crate::{error::Result, sync::Arc};
+use crate::{
+    error::Result,
+    sync::{Arc, AtomicBool, Ordering},
+};
 
 const HEADER: (&[u8], &[u8]) = (b"\x00oocmap", b"format 1");
 
@@ -33,6 +39,15 @@ fn open_with(path: &Path, options: &StoreOptions) -> Result<Arc<Store>> {
 
 fn open(path: &Path) -> Arc<Store> {
     open_with(path, &options()).unwrap()
+}
+
+/// Tells the threads of a test to end, also when it fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Numbers that look random and depend on a seed only (`SplitMix64`).
