@@ -21,6 +21,8 @@ use crate::{
 
 /// How long the thread waits for something to do before it ends.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long one who closes the map waits for the thread to leave it alone.
+const LEAVING: Duration = Duration::from_millis(500);
 /// How often someone looks whether another process has ended its vacuum, or whether to go on.
 const POLL: Duration = Duration::from_millis(10);
 /// How long a vacuum that began by itself and failed is left alone, at first and at most.
@@ -92,6 +94,9 @@ impl Drop for Vacuums {
         if let Some(core) = self.core.upgrade() {
             core.generations.current().rouse_holder();
         }
+        // So that nothing is written any more when the map was closed. It only takes longer when the disk does, for which
+        // nobody who closes a map should wait for long.
+        self.tasks.worker_left(LEAVING);
     }
 }
 
