@@ -232,8 +232,8 @@ impl<'a, S: Supervisor> Collection<'a, S> {
                         }
                     }
                 }
-                Some(Dead::Slots(slots)) => {
-                    found.objects += reach_of(view, &slots)?.slots.len() as u64;
+                Some(Dead::Slots(slots, objects)) => {
+                    found.objects += objects;
                     found.records += 1;
                     found.partly.push((record, slots));
                 }
@@ -258,7 +258,7 @@ impl<'a, S: Supervisor> Collection<'a, S> {
             let stored = version.snapshot().get(Table::Objects, &record.to_be_bytes())?;
             let slots = match stored.map(|stored| marker.dead(open_record(stored)?.1)).transpose()?.flatten()
             {
-                Some(Dead::Slots(slots)) => slots,
+                Some(Dead::Slots(slots, _)) => slots,
                 _ => Vec::new(),
             };
             state.condemn_slots(*record, &slots)?;

@@ -41,8 +41,8 @@ struct Partly {
 pub(super) enum Dead {
     /// All of it.
     Record,
-    /// What these slots lead to, and nothing else does.
-    Slots(Vec<u32>),
+    /// What these slots lead to, and nothing else does: so many containers.
+    Slots(Vec<u32>, u64),
 }
 
 /// Marks what a version has, beginning with its entries.
@@ -136,7 +136,8 @@ impl Marker {
         let Some(partly) = self.partly.get(&id) else { return Ok(Some(Dead::Record)) };
         let met = reach_of(record, &partly.met)?.slots;
         let slots: Vec<u32> = exported(record)?.into_iter().filter(|slot| !met.contains(slot)).collect();
-        Ok((!slots.is_empty()).then_some(Dead::Slots(slots)))
+        let objects = reach_of(record, &slots)?.slots.difference(&met).count() as u64;
+        Ok((!slots.is_empty()).then_some(Dead::Slots(slots, objects)))
     }
 
     /// Looks at the next entry.
