@@ -20,11 +20,13 @@ from oocmap._oocmap import (
     OOCMap,
     Snapshot,
     Transaction,
+    Vacuum,
     ValuesView,
     __version__,
 )
 from oocmap._oocmap import flush_all as _flush_all
 from oocmap._oocmap import settle_all as _settle_all
+from oocmap._vacuum import VacuumProgress, VacuumResult
 from oocmap.exceptions import (
     ClosedError,
     CommitOutcomeUnknownError,
@@ -41,6 +43,7 @@ from oocmap.exceptions import (
     TransactionError,
     UnsafePickleError,
     UnsupportedTypeError,
+    VacuumWarning,
 )
 
 __all__ = [
@@ -71,6 +74,10 @@ __all__ = [
     "TransactionError",
     "UnsafePickleError",
     "UnsupportedTypeError",
+    "Vacuum",
+    "VacuumProgress",
+    "VacuumResult",
+    "VacuumWarning",
     "ValuesView",
     "__version__",
     "register",

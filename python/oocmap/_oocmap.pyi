@@ -20,6 +20,8 @@ from typing import (
 from _typeshed import BytesPath, ReadableBuffer, StrPath, SupportsKeysAndGetItem
 from typing_extensions import Buffer, Never, Self, disjoint_base
 
+from oocmap._vacuum import VacuumProgress, VacuumResult
+
 __all__ = [
     "ItemsView",
     "KeysView",
@@ -38,6 +40,7 @@ __all__ = [
     "Recipe",
     "Snapshot",
     "Transaction",
+    "Vacuum",
     "ValuesView",
     "__version__",
     "flush_all",
@@ -67,6 +70,8 @@ class _Stats(TypedDict):
     free_bytes: int
     readers: list[_Reader]
     version: int
+    deletions: int
+    auto_vacuum: int | None
     format: int
 
 __version__: str
@@ -136,10 +141,36 @@ class OOCMap(Mapping, abc.MutableMapping[Any, Any]):
         lock_timeout: float | None = None,
         allow_pickle: bool = False,
         held_back_warning: int | None = 1 << 30,
+        auto_vacuum: int | None = None,
     ) -> None: ...
     @property
     def path(self) -> Path: ...
     def close(self) -> None: ...
+    @overload
+    def vacuum(
+        self,
+        *,
+        compact: bool = True,
+        progress: Callable[[int, int], object] | None = None,
+        wait: Literal[True] = True,
+    ) -> VacuumResult: ...
+    @overload
+    def vacuum(
+        self,
+        *,
+        compact: bool = True,
+        progress: Callable[[int, int], object] | None = None,
+        wait: Literal[False],
+    ) -> Vacuum: ...
+    @overload
+    def vacuum(
+        self,
+        *,
+        compact: bool = True,
+        progress: Callable[[int, int], object] | None = None,
+        wait: bool,
+    ) -> VacuumResult | Vacuum: ...
+    def configure_auto_vacuum(self, delete_threshold: int | None) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -164,6 +195,14 @@ class Transaction(Mapping, abc.MutableMapping[Any, Any]):
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+
+@final
+class Vacuum:
+    @property
+    def progress(self) -> VacuumProgress: ...
+    def result(self, timeout: float | None = None) -> VacuumResult: ...
+    def cancel(self) -> None: ...
+    def done(self) -> bool: ...
 
 def flush_all() -> None: ...
 def settle_all() -> None: ...

@@ -20,6 +20,7 @@ __all__ = [
     "TransactionError",
     "UnsafePickleError",
     "UnsupportedTypeError",
+    "VacuumWarning",
 ]
 
 
@@ -81,6 +82,10 @@ class UnsafePickleError(Error, ValueError):
 
 class HeldBackWarning(RuntimeWarning):
     """A snapshot of an old version keeps much space of the file from being used again."""
+
+
+class VacuumWarning(RuntimeWarning):
+    """A vacuum that began by itself failed; nothing was lost, and another one begins later."""
 
 
 for _name in __all__:

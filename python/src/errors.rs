@@ -73,6 +73,11 @@ os_exceptions! {
 
 /// An engine error as the exception that api.md promises.
 pub(crate) fn to_python(error: Error) -> PyErr {
+    raise(&error)
+}
+
+/// As [`to_python`], for an error that others are told of too.
+pub(crate) fn raise(error: &Error) -> PyErr {
     Python::attach(|py| {
         let text = error.to_string();
         match error {
@@ -99,7 +104,7 @@ pub(crate) fn to_python(error: Error) -> PyErr {
                 None if source.kind() == std::io::ErrorKind::NotFound => PyFileNotFoundError::new_err(text),
                 None => PyErr::from(std::io::Error::new(source.kind(), text)),
             },
-            other => PyOSError::new_err(other.to_string()),
+            _ => PyOSError::new_err(text),
         }
     })
 }
@@ -122,8 +127,14 @@ impl<T> OrRaise<T> for oocmap::Result<T> {
     }
 }
 
+/// Warns of what nobody asked about and someone should know: see the functions that this calls.
+pub(crate) fn warn_upkeep(py: Python<'_>, environment: &oocmap::Environment) -> PyResult<()> {
+    warn_held_back(py, environment)?;
+    warn_vacuum(py, environment)
+}
+
 /// Warns when a reader of an old version keeps more space from being used again than the map's handle allows.
-pub(crate) fn warn_held_back(py: Python<'_>, environment: &oocmap::Environment) -> PyResult<()> {
+fn warn_held_back(py: Python<'_>, environment: &oocmap::Environment) -> PyResult<()> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let Some(held) = environment.held_back() else { return Ok(()) };
     let age =
@@ -135,6 +146,21 @@ pub(crate) fn warn_held_back(py: Python<'_>, environment: &oocmap::Environment) 
         held.reader.process,
         held.reader.thread,
     );
+    warn(py, class(py, &CLASS, "HeldBackWarning")?, text)
+}
+
+/// Warns when a vacuum failed that began by itself.
+fn warn_vacuum(py: Python<'_>, environment: &oocmap::Environment) -> PyResult<()> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let Some(error) = environment.vacuum_failure() else { return Ok(()) };
+    let text = format!(
+        "a vacuum of {} that began by itself failed ({error}); nothing was lost, and another one begins later; mend what it says, or turn it off with configure_auto_vacuum(None)",
+        environment.path().display(),
+    );
+    warn(py, class(py, &CLASS, "VacuumWarning")?, text)
+}
+
+fn warn(py: Python<'_>, category: Bound<'_, PyType>, text: String) -> PyResult<()> {
     let text = std::ffi::CString::new(text.replace('\0', " "))?;
-    PyErr::warn(py, class(py, &CLASS, "HeldBackWarning")?.as_any(), &text, 1)
+    PyErr::warn(py, category.as_any(), &text, 1)
 }

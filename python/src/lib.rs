@@ -21,6 +21,7 @@ mod pending;
 mod snapshot;
 mod tasks;
 mod transaction;
+mod vacuum;
 mod views;
 
 /// The extension module; `oocmap` exports what users need of it.
@@ -44,6 +45,7 @@ mod _oocmap {
         mapping::Mapping,
         snapshot::{Snapshot, follow},
         transaction::Transaction,
+        vacuum::Vacuum,
         views::{ItemsView, KeysView, MapRange, ValuesView},
     };
 }

@@ -11,10 +11,11 @@ use pyo3::{
 
 use crate::{
     access::{Access, Opened},
-    errors::OrRaise,
+    errors::{self, OrRaise},
     mapping::Mapping,
     names::Origin,
     pending::{seconds, waiting},
+    vacuum::{Vacuum, threshold},
 };
 
 /// A dict on disk whose values are whole object graphs.
@@ -44,6 +45,8 @@ use crate::{
 ///     file's author chose, so open only files that you trust so. Without it nothing is pickled or unpickled.
 /// held_back_warning : int or None
 ///     Warn with ``HeldBackWarning`` when a snapshot, of any process, keeps more bytes of the file from being used again.
+/// auto_vacuum : int or None
+///     As ``configure_auto_vacuum``, with 0 for never; ``None`` to leave it as the map remembers it.
 ///
 /// Raises
 /// ------
@@ -51,6 +54,8 @@ use crate::{
 ///     When the file is no map, or one of a newer format; it is left as it was.
 /// CorruptedError
 ///     When the file is damaged; it is left as it was.
+/// ReadOnlyError
+///     When both ``readonly`` and ``auto_vacuum`` are given.
 /// OSError
 ///     When the operating system refuses, such as ``FileNotFoundError`` or ``IsADirectoryError``.
 #[pyclass(frozen, extends = Mapping, subclass, module = "oocmap")]
@@ -61,7 +66,7 @@ impl OOCMap {
     #[new]
     #[pyo3(
         signature = (*args, **kwargs),
-        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', flush_interval=0.05, lock_timeout=None, allow_pickle=False, held_back_warning=1 << 30)"
+        text_signature = "(path, *, readonly=False, create=True, max_size=None, durability='sync', flush_interval=0.05, lock_timeout=None, allow_pickle=False, held_back_warning=1 << 30, auto_vacuum=None)"
     )]
     fn new(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         // `__init__` opens, so that subclasses may have arguments of their own.
@@ -69,7 +74,7 @@ impl OOCMap {
         PyClassInitializer::from(Mapping::unopened()).add_subclass(Self)
     }
 
-    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", flush_interval=0.05, lock_timeout=None, allow_pickle=false, held_back_warning=Some(1 << 30)))]
+    #[pyo3(signature = (path, *, readonly=false, create=true, max_size=None, durability="sync", flush_interval=0.05, lock_timeout=None, allow_pickle=false, held_back_warning=Some(1 << 30), auto_vacuum=None))]
     #[expect(clippy::too_many_arguments, reason = "the options of a map")]
     fn __init__(
         slf: Bound<'_, Self>,
@@ -82,8 +87,16 @@ impl OOCMap {
         lock_timeout: Option<f64>,
         allow_pickle: bool,
         held_back_warning: Option<u64>,
+        auto_vacuum: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
+        let auto_vacuum = auto_vacuum.map(|given| threshold("auto_vacuum", given)).transpose()?;
+        if readonly && auto_vacuum.is_some() {
+            return Err(errors::read_only(
+                py,
+                "a map that is opened with readonly=True can't remember auto_vacuum; leave one of them out",
+            ));
+        }
         let path = file_path(path)?;
         let options = Options {
             readonly,
@@ -97,6 +110,11 @@ impl OOCMap {
         let environment = waiting(py, options.lock_timeout, |patience| {
             Environment::open_within(&path, &options, patience)
         })?;
+        if let Some(threshold) = auto_vacuum {
+            waiting(py, options.lock_timeout, |patience| {
+                environment.configure_auto_vacuum(threshold, patience)
+            })?;
+        }
         if options.durability == Durability::Deferred {
             py.import("oocmap._exit")?.call_method0("arrange")?;
         }
@@ -138,6 +156,77 @@ impl OOCMap {
             flushed
         })
         .or_raise()
+    }
+
+    /// Delete the objects that nothing leads to, and give their space back to the file system.
+    ///
+    /// Most objects are deleted with the last reference to them. What is left for a vacuum are those that several places
+    /// referred to, cycles among them, and those of processes that died with handles to them. It runs on a thread in the
+    /// background; everyone may go on reading and writing, and what any process has handles to stays. What it has done
+    /// when it is cancelled, or when the process ends, stays done. There is one at a time; others wait for it.
+    ///
+    /// Parameters
+    /// ----------
+    /// compact : bool
+    ///     Make the file smaller, too; without it the space stays in the file and is used again.
+    /// progress : callable or None
+    ///     Called with how much of the present step is done and how much there is to do, in entries and records, when that
+    ///     has changed, on the thread that waits. What it raises cancels the vacuum.
+    /// wait : bool
+    ///     Wait for the end; Ctrl-C cancels it. Otherwise return at once.
+    ///
+    /// Returns
+    /// -------
+    /// VacuumResult or Vacuum
+    ///     What it freed; with ``wait=False`` a handle that tells it later.
+    ///
+    /// Raises
+    /// ------
+    /// ReadOnlyError
+    ///     When the map was opened with ``readonly=True``.
+    /// TransactionError
+    ///     When this thread has a write transaction open, for which it would wait.
+    /// ClosedError
+    ///     When the map is closed, now or before the end.
+    #[pyo3(signature = (*, compact=true, progress=None, wait=true))]
+    fn vacuum<'py>(
+        slf: &Bound<'py, Self>,
+        compact: bool,
+        progress: Option<Py<PyAny>>,
+        wait: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let vacuum = Vacuum::begin(py, slf.as_super().get().access()?, compact, progress)?;
+        if wait { vacuum.finish(py) } else { Ok(Bound::new(py, vacuum)?.into_any()) }
+    }
+
+    /// Have a vacuum begin by itself, in the background, whenever so much was deleted.
+    ///
+    /// The map remembers it, for all processes. ``stats()`` tells it, and how many deletions there were. When such a vacuum
+    /// fails, the next write transaction of the process warns with ``VacuumWarning``.
+    ///
+    /// Parameters
+    /// ----------
+    /// delete_threshold : int or None
+    ///     After how many deletions and replacements of entries and elements; ``None`` or 0 for never.
+    ///
+    /// Raises
+    /// ------
+    /// ReadOnlyError
+    ///     When the map was opened with ``readonly=True``.
+    /// LockTimeoutError
+    ///     When another writer kept the map for all of ``lock_timeout``.
+    /// TransactionError
+    ///     When this thread has a write transaction open.
+    fn configure_auto_vacuum(slf: &Bound<'_, Self>, delete_threshold: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let access = slf.as_super().get().access()?;
+        let threshold = threshold("delete_threshold", delete_threshold)?;
+        access.writer(py)?;
+        let environment = access.opened().environment()?;
+        waiting(py, access.opened().options.lock_timeout, |patience| {
+            environment.configure_auto_vacuum(threshold, patience)
+        })
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {

@@ -510,7 +510,9 @@ impl Mapping {
     ///     ``entries``; ``objects``: how many records and parts of long containers stand outside of entries;
     ///     ``file_size`` and ``free_bytes``, in bytes; ``readers``, a list of those in all processes that have a version
     ///     pinned: the ``pid``, the native id of the ``thread`` that pinned it, its ``age`` in seconds, and how many
-    ///     versions it is ``behind``; ``version``; ``format``.
+    ///     versions it is ``behind``; ``version``; ``deletions``: how many entries and elements were deleted or replaced
+    ///     since the last vacuum; ``auto_vacuum``: after how many of those one begins by itself, ``None`` for never;
+    ///     ``format``.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let access = self.access()?;
         access.check(py)?;
@@ -532,6 +534,8 @@ impl Mapping {
         }
         dict.set_item("readers", readers)?;
         dict.set_item("version", stats.version)?;
+        dict.set_item("deletions", stats.removals)?;
+        dict.set_item("auto_vacuum", Some(stats.auto_vacuum).filter(|threshold| *threshold != 0))?;
         dict.set_item("format", stats.format)?;
         Ok(dict)
     }

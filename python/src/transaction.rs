@@ -37,10 +37,10 @@ impl Transaction {
         Bound::new(py, PyClassInitializer::from(mapping).add_subclass(Self { transaction, nested }))
     }
 
-    /// Warns when a reader holds much space back, after a commit.
+    /// Warns of a reader that holds much space back, and of a vacuum that failed, after a commit.
     fn warn(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.as_super().get().access()?.opened().environment() {
-            Ok(environment) => errors::warn_held_back(slf.py(), &environment),
+            Ok(environment) => errors::warn_upkeep(slf.py(), &environment),
             // The map was closed meanwhile.
             Err(_) => Ok(()),
         }
