@@ -15,8 +15,8 @@ use super::{
         failpoint::{DIES_AT, Point},
         open::briefly,
     },
-    Ends, open, options,
-    swap::{add, compact, names, number, usual_names},
+    Ends, options,
+    swap::{add, compact, number, open_tidied},
 };
 use crate::{
     options::Durability,
@@ -98,8 +98,8 @@ fn kill_at(point: Point) {
     assert_eq!((number(&old), add(&generations)), (1, last + 1), "at {point:?}");
     check_objects(&old);
     drop((old, generations));
-    let store = open(&path);
-    assert_eq!(names(directory.path()), usual_names(&path), "at {point:?}");
+    println!("{point:?}");
+    let store = open_tidied(&path);
     let snapshot = store.snapshot().unwrap();
     assert_eq!(number(&snapshot), last + 1);
     check_objects(&snapshot);
