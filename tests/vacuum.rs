@@ -31,6 +31,10 @@ impl Dice {
         self.0 ^= self.0 << 17;
         self.0 % sides
     }
+
+    fn key(&mut self) -> i64 {
+        self.roll(KEYS as u64).cast_signed()
+    }
 }
 
 fn root(read: &ReadTransaction, key: &Key<'_>) -> Option<Reference> {
@@ -89,7 +93,7 @@ fn everything(read: &ReadTransaction, keys: i64) -> Vec<(ObjectId, u64)> {
 const KEYS: i64 = 12;
 
 fn write(environment: &Environment, dice: &mut Dice, kept: &mut Vec<(Hold, Reference, i64)>, number: i64) {
-    let (key, other) = (dice.roll(KEYS as u64) as i64, dice.roll(KEYS as u64) as i64);
+    let (key, other) = (dice.key(), dice.key());
     let read = environment.read().unwrap();
     let found = root(&read, &other.into());
     drop(read);
@@ -171,7 +175,7 @@ fn nothing_is_lost_while_others_write_and_refer_to_things_again() {
                     thread::sleep(Duration::from_millis(1));
                     vacuum.cancel();
                 }
-                match vacuum.wait(Duration::from_secs(60)).expect("it ends") {
+                match vacuum.wait(Duration::from_mins(1)).expect("it ends") {
                     Ok(vacuumed) => deleted.fetch_add(vacuumed.objects, Ordering::SeqCst),
                     Err(error) if matches!(*error, Error::Interrupted) => 0,
                     Err(error) => panic!("{error}"),
@@ -190,7 +194,7 @@ fn nothing_is_lost_while_others_write_and_refer_to_things_again() {
         write.delete(&key.into()).unwrap();
         write.commit().unwrap();
     }
-    environment.vacuum(true).unwrap().wait(Duration::from_secs(60)).unwrap().unwrap();
+    environment.vacuum(true).unwrap().wait(Duration::from_mins(1)).unwrap().unwrap();
     assert_eq!(environment.stats().unwrap().objects, 0, "all handles are gone");
     assert_eq!(environment.read().unwrap().check(&mut |_, _| true).unwrap(), []);
 }

@@ -362,9 +362,8 @@ impl<T: WriteTables> WriteState<T> {
             Change::Splice { remove, .. } => *remove as u64,
             Change::Assign(assigned) => assigned.len() as u64,
             Change::Delete(deleted) => deleted.len() as u64,
-            Change::SpliceBytes { .. } => 1,
             Change::Clear if kind == ContainerKind::List => len,
-            Change::Clear => 1,
+            Change::SpliceBytes { .. } | Change::Clear => 1,
             _ => 0,
         });
         Ok(())

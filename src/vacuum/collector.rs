@@ -29,10 +29,10 @@ use crate::{
 
 /// How many steps of marking are done between two looks at whether to go on.
 const STEPS: usize = 1 << 10;
-/// For how long one transaction of a vacuum may work, so that others wait no longer.
-const SLICE: Duration = Duration::from_millis(5);
+/// For how long one transaction of a vacuum may work, so that others wait no longer; in tests as short as can be.
+const SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(5) };
 /// How many lists of condemned records are written in one transaction.
-const LISTS: usize = 32;
+const LISTS: usize = if cfg!(test) { 1 } else { 32 };
 
 /// What a collection did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,6 +110,8 @@ impl<'a, S: Supervisor> Collection<'a, S> {
         let mut patience = Patience::new(None).until(&mut is_cancelled);
         // None of it needs to be durable before it returns: who looks for garbage again finds it again.
         let terms = Terms { durability: Durability::NoMetaSync, ..self.terms };
+        #[cfg(test)]
+        super::tests::die_in_time();
         let (result, held_up) = self.core()?.write_alone(terms, &mut patience, work)?;
         self.collected.longest = self.collected.longest.max(held_up);
         Ok(result)
@@ -121,7 +123,7 @@ impl<'a, S: Supervisor> Collection<'a, S> {
 
     /// Drops what a vacuum left behind, in several transactions.
     fn drop_ledger(&mut self, with_lists: bool) -> Result<()> {
-        const MOST: usize = 2_000;
+        const MOST: usize = if cfg!(test) { 1 } else { 2_000 };
         while !self.write(|state| state.drop_ledger(MOST, with_lists))? {}
         Ok(())
     }

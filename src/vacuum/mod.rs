@@ -6,3 +6,6 @@ pub(crate) mod handles;
 mod mark;
 pub(crate) mod report;
 pub(crate) mod worker;
+
+#[cfg(test)]
+mod tests;

@@ -44,9 +44,8 @@ impl<'a> RecordView<'a> {
         let mut reach = Reach::default();
         self.walk(starts, |node| match node {
             Node::Object(reference) if reference.id.record == self.id => {
-                if reach.slots.insert(reference.id.slot) {
-                    reach.outside.push(reference.id.slot);
-                }
+                let is_new = reach.slots.insert(reference.id.slot);
+                reach.outside.extend(is_new.then_some(reference.id.slot));
             }
             Node::Object(reference) => reach.objects.push(reference.id),
             Node::Container(container) => reach.slots.extend(container.slot()),
