@@ -77,8 +77,15 @@ const TWINS: &[[&str; 4]] = &[
     [
         "generation",
         "generation_swaps_in_secret",
-        "fetch_or(1, Ordering::SeqCst);\n    let published = publish();\n    sequence.fetch_add(1,",
-        "load(Ordering::SeqCst);\n    let published = publish();\n    sequence.fetch_add(2,",
+        "fetch_or(1, Ordering::SeqCst);\n    let published = publish();\n    if published.is_ok() {\n        settle()?;\n    }\n    sequence.fetch_add(1,",
+        "load(Ordering::SeqCst);\n    let published = publish();\n    if published.is_ok() {\n        settle()?;\n    }\n    sequence.fetch_add(2,",
+    ],
+    ["generation", "generation_settles_what_is_not_published", "if published.is_ok() {", "{"],
+    [
+        "generation",
+        "generation_takes_what_may_not_last_for_settled",
+        "settle()?;\n    }\n",
+        "let _ = settle();\n    }\n",
     ],
     ["generation", "generation_swaps_by_two", "fetch_or(1,", "fetch_add(2,"],
     ["generation", "generation_stays_odd_after_a_failure", "= publish();", "= Ok(publish()?);"],

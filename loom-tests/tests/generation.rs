@@ -139,26 +139,35 @@ macro_rules! models {
                 let _gate = self.disk.gate.lock();
                 self.recover();
                 let content = self.disk.generations[0].lock();
-                let Ok(()) = swap::<Infallible>(&self.disk.sequence, || {
+                let publish = || {
                     self.publish(&content);
                     Ok(())
-                });
+                };
+                let Ok(()) = swap::<Infallible>(&self.disk.sequence, publish, || Ok(()));
             }
 
             /// Dies during the swap, which lets go of its locks.
             fn die(&self, published: bool) {
                 let gate = self.disk.gate.lock();
                 let content = self.disk.generations[0].lock();
-                let death = catch_unwind(AssertUnwindSafe(|| {
-                    swap::<Infallible>(&self.disk.sequence, || {
-                        if published {
-                            self.publish(&content);
-                        }
-                        drop(content);
-                        drop(gate);
-                        resume_unwind(Box::new(()))
-                    })
-                }));
+                let locks = Cell::new(Some((content, gate)));
+                let dies = || -> Result<(), Infallible> {
+                    drop(locks.take());
+                    resume_unwind(Box::new(()))
+                };
+                let publish = || {
+                    if !published {
+                        dies()?;
+                    }
+                    let held = locks.take();
+                    if let Some((content, _)) = &held {
+                        self.publish(content);
+                    }
+                    locks.set(held);
+                    Ok(())
+                };
+                let swap = || swap::<Infallible>(&self.disk.sequence, publish, dies);
+                let death = catch_unwind(AssertUnwindSafe(swap));
                 assert!(death.is_err());
             }
         }
@@ -297,9 +306,14 @@ macro_rules! models {
                     assert!(!is_stable(now()), "it is stable during a swap");
                     Err("failed")
                 };
-                assert_eq!(swap(&sequence, fails), Err("failed"));
+                assert_eq!(swap(&sequence, fails, || panic!("nothing is there to last")), Err("failed"));
                 assert!(is_stable(now()), "no one can go on");
                 assert_ne!(now(), 0, "no one looks what is published");
+
+                let swapped = swap(&sequence, || Ok(()), fails);
+                assert!(!is_stable(now()), "it may not last");
+                assert_eq!(swapped, Err("failed"));
+                assert_eq!(recover::<&str>(&sequence, || Ok(())), Ok(()));
 
                 assert_eq!(recover(&sequence, || Err("settled")), Ok(()), "there was nothing to recover");
                 sequence.fetch_add(1, Ordering::SeqCst);
@@ -374,6 +388,18 @@ twin!(
     "refreshes what it holds"
 );
 twin!(generation, generation_swaps_in_secret, the_dead_hold_up_no_one, "a commit is lost");
+twin!(
+    generation,
+    generation_settles_what_is_not_published,
+    failures_leave_what_can_be_recovered,
+    "there to last"
+);
+twin!(
+    generation,
+    generation_takes_what_may_not_last_for_settled,
+    failures_leave_what_can_be_recovered,
+    "may not last"
+);
 twin!(generation, generation_swaps_by_two, the_dead_hold_up_no_one, "a commit is lost");
 twin!(generation, generation_takes_a_swap_for_stable, the_dead_hold_up_no_one, "a commit is lost");
 twin!(generation, generation_recovers_to_the_old_number, who_opens_does_not_undo_a_swap, "a commit is lost");

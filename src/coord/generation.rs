@@ -36,13 +36,21 @@ pub(crate) fn enter<G, T, E>(
     }
 }
 
-/// Publishes another generation.
+/// Publishes another generation, then makes that last.
 ///
-/// The caller holds the gate and the writer lock of the current generation, and no swap is left to recover. A failure
-/// ends the swap too: all look again what is published. If `publish` panics, the swap is left to [`recover`].
-pub(crate) fn swap<E>(sequence: &AtomicU64, publish: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+/// The caller holds the gate and the writer lock of the current generation, and no swap is left to recover. If nothing
+/// is published the swap is over: all look again what is. If it can't be made to last, or something panics, the swap is
+/// left to [`recover`], as if this process had died.
+pub(crate) fn swap<E>(
+    sequence: &AtomicU64,
+    publish: impl FnOnce() -> Result<(), E>,
+    settle: impl FnOnce() -> Result<(), E>,
+) -> Result<(), E> {
     sequence.fetch_or(1, Ordering::SeqCst);
     let published = publish();
+    if published.is_ok() {
+        settle()?;
+    }
     sequence.fetch_add(1, Ordering::SeqCst);
     published
 }

@@ -86,34 +86,29 @@ impl Store {
                 "too many older generations are still open; end old snapshots",
             )));
         }
-        let mut is_renamed = false;
-        let swapped = swap(control.sequence(), || {
+        let publish = || {
             #[cfg(test)]
             control.reach(Point::Odd)?;
             control.give_name(file.path(), &gate)?;
-            is_renamed = true;
+            file.keep();
+            Ok(())
+        };
+        // If this fails, to rename the file back would be no surer to last.
+        let settle = || {
             #[cfg(test)]
             control.reach(Point::Renamed)?;
             control.sync_directory()
-        });
-        if is_renamed {
-            file.keep();
-        }
-        if is_renamed && swapped.is_err() {
-            // To rename it back would be no surer to last. Nobody has learnt the even number, for which one needs the
-            // gate, so the swap is left to whoever gets that next, as if this process had died.
-            control.sequence().fetch_or(1, Ordering::SeqCst);
-            return swapped;
-        }
+        };
+        swap(control.sequence(), publish, settle)?;
         #[cfg(test)]
-        let swapped = swapped.and(control.reach(Point::Even));
+        control.reach(Point::Even)?;
         // The old generation goes later, with the last one who has it open.
         if let Ok(current) = fs::metadata(control.data_path()) {
             control.remove_old_generations(identity(&current), &gate);
         }
         #[cfg(test)]
-        let swapped = swapped.and(control.reach(Point::Cleaned));
-        swapped
+        control.reach(Point::Cleaned)?;
+        Ok(())
     }
 
     fn swapping_control(&self) -> Result<&Arc<Control>> {

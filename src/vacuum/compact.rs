@@ -23,6 +23,8 @@ use crate::{
 const ROUNDS: u32 = 12;
 /// So many changes are made while others wait.
 const FEW: u64 = 500;
+/// How long the swap waits for those who open the map, while everyone waits who writes.
+const GATE: Duration = Duration::from_secs(1);
 /// A smaller gain, in bytes, is not worth it.
 const LEAST: u64 = 64 << 10;
 
@@ -101,7 +103,9 @@ fn publish(
     let store = Arc::clone(last.store());
     copy.catch_up(last, &mut || patience.pause().map(drop))?;
     copy.sync()?;
-    store.publish(copy, writer, &mut || patience.pause())?;
+    // Whoever opens the map has the gate, and may wait for this writer.
+    let mut limited = Patience::new(Some(GATE));
+    store.publish(copy, writer, &mut || patience.pause().and(limited.pause()))?;
     drop(turn);
     Ok(begun.elapsed())
 }
