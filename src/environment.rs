@@ -25,7 +25,7 @@ use crate::{
         write::WriteState,
     },
     vacuum::{
-        handles::answer_from_the_first_on,
+        handles,
         worker::{Vacuum, Vacuums},
     },
 };
@@ -49,7 +49,7 @@ impl Opened {
                 vacuums.remind();
             }
         }));
-        answer_from_the_first_on(core);
+        handles::exchange(core);
         Self { core: Arc::downgrade(core), vacuums }
     }
 

@@ -5,6 +5,7 @@ mod pins;
 mod vacuum;
 
 pub(super) use self::environment::{Environment, Registration};
+pub(crate) use self::vacuum::VACUUM_THREAD;
 
 use std::{
     fmt,

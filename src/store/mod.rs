@@ -59,7 +59,7 @@ pub(crate) use self::{
     control::Holder,
     fork::{PerProcess, generation as fork_generation},
     generations::Generations,
-    lmdb::{Store, StoreStats, WriteKind},
+    lmdb::{Store, StoreStats, VACUUM_THREAD, WriteKind},
     open::StoreOptions,
     snapshot::{Snapshot, TreeCursor},
     table::{Direction, Entry, ReadTables, Table, WriteTables},

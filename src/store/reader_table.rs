@@ -172,6 +172,18 @@ impl ReaderTable {
         Ok(false)
     }
 
+    /// Whether some slot has a version pinned in a generation that nobody writes to any more. It needs no process that lives:
+    /// only writers free the slots of the dead, so the version stayed pinned until the last of them was gone.
+    pub(super) fn has_pinned(&self, version: u64) -> bool {
+        (0..self.slots).any(|index| {
+            let process = self.process(index);
+            process != 0
+                && self.number(index).load(Ordering::SeqCst) > UNSURE
+                && self.version(index) == version
+                && self.is_marked_by(index, process)
+        })
+    }
+
     /// Whether a process lives that has the environment open: LMDB locks the byte with its number.
     fn is_alive(&self, process: u32) -> io::Result<bool> {
         Ok(process == self.process || is_locked(self.file.file(), Byte::Plain(i64::from(process)))?)

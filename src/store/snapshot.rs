@@ -173,11 +173,13 @@ impl Snapshot {
             return Ok(());
         }
         let store = self.store.reopen(&mut briefly())?;
-        if store.identity() != self.store.identity() {
+        if store.identity() == self.store.identity() {
+            let slot = store.begin_read_of(self.txn_id())?;
+            *pin = Pin { slot: Some(slot), store };
+        } else if !self.store.has_pinned(self.txn_id()) {
             return Err(Error::SnapshotExpired);
         }
-        let slot = store.begin_read_of(self.txn_id())?;
-        *pin = Pin { slot: Some(slot), store };
+        // Nobody writes to an older generation, so it needs no slot of its own there.
         self.home.store(fork::generation(), Ordering::Release);
         Ok(())
     }

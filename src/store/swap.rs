@@ -24,7 +24,7 @@ use super::{
 use crate::{
     coord::generation::swap,
     error::{Error, Result},
-    sync::{Arc, Ordering},
+    sync::Arc,
 };
 
 impl Store {

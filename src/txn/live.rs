@@ -32,6 +32,8 @@ pub(crate) struct Live {
     /// What is to happen when there is a first handle, until it has happened.
     first: OnceLock<Box<dyn Fn() + Send + Sync>>,
     had_first: AtomicBool,
+    /// Tells whether other processes may have handles.
+    others: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
     /// How many records have handles, so that writers needn't take the lock while there is none.
     records: AtomicUsize,
     handles: Mutex<Handles>,
@@ -89,6 +91,16 @@ impl Live {
                 id.record >= first || self.pending_slots.try_lock().is_none_or(|slots| slots.contains(&id))
             }
         }
+    }
+
+    /// Says how to find out whether other processes may have handles.
+    pub(crate) fn ask_of_others(&self, ask: Box<dyn Fn() -> bool + Send + Sync>) {
+        let _ = self.others.set(ask);
+    }
+
+    /// Whether any process may have handles.
+    pub(crate) fn may_be_any(&self) -> bool {
+        !self.is_empty() || self.others.get().is_some_and(|ask| ask())
     }
 
     /// Does something when there is a first handle.

@@ -305,7 +305,7 @@ impl<T: WriteTables> WriteState<T> {
         }
         self.count_removed(entries);
         self.changes += 1;
-        if self.savepoints > 0 || !self.memory.live.is_empty() {
+        if self.savepoints > 0 || self.memory.live.may_be_any() {
             while let Some((key, _)) =
                 self.tables.seek(Table::Entries, Bound::Unbounded, Direction::Forward)?
             {

@@ -20,8 +20,13 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How many objects are noted in one transaction.
 const MOST: usize = 1_000;
 
-/// Has the questions of other processes answered as soon as this one gets its first handle.
-pub(crate) fn answer_from_the_first_on(core: &Arc<Core>) {
+/// Has this process know of the handles of others, and its own told to them as soon as it gets the first one.
+pub(crate) fn exchange(core: &Arc<Core>) {
+    let weak = Arc::downgrade(core);
+    core.memory.live.ask_of_others(Box::new(move || {
+        // When in doubt they do, which only takes longer.
+        weak.upgrade().is_some_and(|core| core.generations.current().has_other_holders().unwrap_or(true))
+    }));
     let weak = Arc::downgrade(core);
     core.memory.live.on_first(Box::new(move || {
         let core = Weak::clone(&weak);

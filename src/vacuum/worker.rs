@@ -14,7 +14,7 @@ use crate::{
     },
     error::{Error, Result},
     options::Durability,
-    store::{Store, StoreStats, fork_generation},
+    store::{Store, StoreStats, VACUUM_THREAD, fork_generation},
     sync::{Arc, Mutex, Weak},
     txn::core::{Core, Terms},
 };
@@ -176,7 +176,7 @@ impl Vacuums {
             }
         };
         std::thread::Builder::new()
-            .name("oocmap-vacuum".into())
+            .name(VACUUM_THREAD.into())
             .spawn(run)
             .map(drop)
             .map_err(|error| Error::io("starting a thread for the vacuum", error))

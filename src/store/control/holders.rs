@@ -57,6 +57,20 @@ impl Control {
         Ok(true)
     }
 
+    /// Whether another process may have handles.
+    pub(in super::super) fn has_other_holders(&self) -> Result<bool> {
+        if self.page().is_none() {
+            return Ok(true);
+        }
+        for place in 0..HOLDERS {
+            // One's own lock doesn't show.
+            if self.is_locked(Byte::Holder(place))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Wakes those who wait for a question, so that they look whether to go on.
     pub(in super::super) fn rouse(&self) {
         if let Some(page) = self.page() {

@@ -10,6 +10,7 @@ use heed::{Env, MdbError, RoTxn, WithoutTls};
 use super::{
     super::reader_table::{HeldBack, Slot},
     ATTEMPTS, Store,
+    vacuum::is_vacuum,
 };
 use crate::{
     coord::idle::Step,
@@ -77,6 +78,12 @@ impl Store {
                 }))
             }
         }
+    }
+
+    /// Whether someone has, or had when it was replaced, a version pinned of this generation, which is an older one; also in
+    /// a fork.
+    pub(in super::super) fn has_pinned(&self, version: u64) -> bool {
+        self.environment.reader_table.as_ref().is_some_and(|table| table.has_pinned(version))
     }
 
     /// The turn of whoever writes.
@@ -198,9 +205,9 @@ impl Store {
         let Some(table) = &self.environment.reader_table else { return Ok(None) };
         let newest = self.newest_txn_id();
         let readers = table.live(newest);
-        let Some(reader) =
-            readers.into_iter().filter(|reader| reader.behind > 1).max_by_key(|reader| reader.behind)
-        else {
+        // That a vacuum has a version open for a while nobody can do anything about.
+        let others = readers.into_iter().filter(|reader| reader.behind > 1 && !is_vacuum(reader));
+        let Some(reader) = others.max_by_key(|reader| reader.behind) else {
             return Ok(None);
         };
         let bytes = self.snapshot()?.held_bytes(newest - reader.behind)?;

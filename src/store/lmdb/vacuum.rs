@@ -1,17 +1,30 @@
 //! Who may vacuum, and what the processes have handles to.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use super::{
     super::{
         Waiting,
         control::{Control, Holder, poll},
+        reader_table::Reader,
     },
     Store,
 };
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
+
+/// The name of a thread that vacuums.
+pub(crate) const VACUUM_THREAD: &str = "oocmap-vacuum";
+
+/// Whether a version is pinned by a vacuum, of any process.
+pub(super) fn is_vacuum(reader: &Reader) -> bool {
+    let name = fs::read_to_string(format!("/proc/{}/task/{}/comm", reader.process, reader.thread));
+    name.is_ok_and(|name| name.trim_end() == VACUUM_THREAD)
+}
 
 impl Store {
     /// Takes the right to vacuum if nobody has it; `false` also where nothing can be written.
@@ -40,6 +53,15 @@ impl Store {
     /// [`Error::Io`].
     pub(crate) fn hold(&self) -> Result<Option<Holder>> {
         self.control.as_ref().map_or(Ok(None), Control::hold)
+    }
+
+    /// Whether another process may have handles to objects.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub(crate) fn has_other_holders(&self) -> Result<bool> {
+        self.control.as_ref().map_or(Ok(false), |control| control.has_other_holders())
     }
 
     /// Asks the other processes for their handles, and waits until they have answered; who takes too long is left out.
