@@ -374,6 +374,7 @@ impl Drop for Core {
         if !self.is_inherited() {
             self.idle.end();
             self.deferral.end();
+            self.generations.current().rouse_holder();
         }
     }
 }

@@ -31,6 +31,8 @@ use crate::{
 const STEPS: usize = 1 << 10;
 /// For how long one transaction of a vacuum may work, so that others wait no longer; in tests as short as can be.
 const SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(5) };
+/// How long one that is called off waits for its turn to say so.
+const WITHDRAWING: Duration = Duration::from_secs(1);
 /// How many lists of condemned records are written in one transaction.
 const LISTS: usize = if cfg!(test) { 1 } else { 32 };
 
@@ -103,16 +105,26 @@ impl<'a, S: Supervisor> Collection<'a, S> {
         alive(&self.core)
     }
 
-    /// Does something in a write transaction of its own.
+    /// Does something in a write transaction of its own, unless the vacuum was called off.
     fn write<R>(&mut self, work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>) -> Result<R> {
         let supervisor = self.supervisor;
+        if supervisor.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
         let mut is_cancelled = || supervisor.is_cancelled();
-        let mut patience = Patience::new(None).until(&mut is_cancelled);
+        self.write_within(&mut Patience::new(None).until(&mut is_cancelled), work)
+    }
+
+    fn write_within<R>(
+        &mut self,
+        patience: &mut Patience<'_>,
+        work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
+    ) -> Result<R> {
         // None of it needs to be durable before it returns: who looks for garbage again finds it again.
         let terms = Terms { durability: Durability::NoMetaSync, ..self.terms };
         #[cfg(test)]
         super::tests::die_in_time();
-        let (result, held_up) = self.core()?.write_alone(terms, &mut patience, work)?;
+        let (result, held_up) = self.core()?.write_alone(terms, patience, work)?;
         self.collected.longest = self.collected.longest.max(held_up);
         Ok(result)
     }
@@ -408,10 +420,11 @@ impl<S: Supervisor> Collector for Collection<'_, S> {
 
     fn withdraw(&mut self) -> Result<()> {
         self.marker = None;
-        self.write(|state| {
+        // What is noted and listed means nothing from then on, and the next vacuum drops it. Without this it would be
+        // noted until then.
+        self.write_within(&mut Patience::new(Some(WITHDRAWING)), |state| {
             state.set_phase(Phase::Idle);
             Ok(())
-        })?;
-        self.drop_ledger(true)
+        })
     }
 }

@@ -91,9 +91,6 @@ impl Drop for Vacuums {
             return;
         }
         self.tasks.end();
-        if let Some(core) = self.core.upgrade() {
-            core.generations.current().rouse_holder();
-        }
         // So that nothing is written any more when the map was closed. It only takes longer when the disk does, for which
         // nobody who closes a map should wait for long.
         self.tasks.worker_left(LEAVING);
