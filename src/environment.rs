@@ -26,7 +26,7 @@ use crate::{
     },
     vacuum::{
         handles,
-        worker::{Vacuum, Vacuums},
+        worker::{Vacuum, Vacuums, end_marking_of_the_dead},
     },
 };
 
@@ -45,7 +45,8 @@ impl Opened {
         let vacuums = Arc::<Mutex<Weak<Vacuums>>>::default();
         let reminded = Arc::clone(&vacuums);
         core.on_vacuum_due(Box::new(move || {
-            if let Some(vacuums) = reminded.lock().upgrade() {
+            let vacuums = reminded.lock().upgrade();
+            if let Some(vacuums) = vacuums {
                 vacuums.remind();
             }
         }));
@@ -87,8 +88,9 @@ impl Opened {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Environment {
-    core: Arc<Core>,
+    // First, so that a vacuum that is under way can still say that it is over.
     vacuums: Arc<Vacuums>,
+    core: Arc<Core>,
     options: Options,
 }
 
@@ -122,6 +124,11 @@ impl Environment {
             ));
         }
         Ok(Self { core, vacuums, options: Options { max_size, ..options.clone() } })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// Whether this process is a fork of the one that opened the map, and has to open it again.
@@ -432,6 +439,10 @@ fn open_core(
         return Ok(found);
     }
     let core = Arc::new(Core::new(generations));
+    if !options.readonly {
+        // It can be done later as well, by the next vacuum.
+        let _ = end_marking_of_the_dead(&core);
+    }
     let fresh = Opened::new(&core);
     let found = fresh.share(core);
     opened.push(fresh);

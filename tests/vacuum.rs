@@ -198,3 +198,31 @@ fn nothing_is_lost_while_others_write_and_refer_to_things_again() {
     assert_eq!(environment.stats().unwrap().objects, 0, "all handles are gone");
     assert_eq!(environment.read().unwrap().check(&mut |_, _| true).unwrap(), []);
 }
+
+#[test]
+fn a_long_list_goes_whole_however_often_the_sweep_stops() {
+    let (_directory, environment) = map();
+    let mut write = environment.write().unwrap();
+    write.put(&"outer".into(), &Value::List(Vec::new())).unwrap();
+    write.commit().unwrap();
+    let outer = root(&environment.read().unwrap(), &"outer".into()).unwrap();
+    // Only the outer list refers to it, which goes before it, and it takes many transactions.
+    let long = Value::List((0..1_000_000).map(|n| Value::from(format!("{n:>32}").as_str())).collect());
+    let mut write = environment.write().unwrap();
+    let append = [Change::Append(vec![long.draft().unwrap()])];
+    write.change(outer.id, Some(&"outer".into()), &append).unwrap();
+    write.commit().unwrap();
+    let mut write = environment.write().unwrap();
+    write.put_object(&"alias".into(), outer, Some(&"outer".into())).unwrap();
+    write.commit().unwrap();
+    for key in ["outer", "alias"] {
+        let mut write = environment.write().unwrap();
+        assert!(write.delete(&key.into()).unwrap());
+        write.commit().unwrap();
+    }
+    assert!(environment.stats().unwrap().objects > 1_000);
+    let vacuumed = environment.vacuum(false).unwrap().wait(Duration::from_mins(1)).unwrap().unwrap();
+    assert_eq!(vacuumed.objects, 2);
+    assert_eq!(environment.read().unwrap().check(&mut |_, _| true).unwrap(), []);
+    assert_eq!(environment.stats().unwrap().objects, 0);
+}

@@ -412,7 +412,10 @@ impl Access {
         work: impl FnMut(&mut WriteScope<'_>) -> oocmap::Result<R> + Send,
     ) -> PyResult<R> {
         let environment = self.opened().environment()?;
-        waiting(py, environment.options().lock_timeout, |patience| environment.update(room, patience, work))
+        let limit = environment.options().lock_timeout;
+        let done = waiting(py, limit, |patience| environment.update(room, patience, work))?;
+        errors::warn_upkeep(py, &environment)?;
+        Ok(done)
     }
 }
 

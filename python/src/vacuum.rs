@@ -182,11 +182,19 @@ impl Vacuum {
     /// ClosedError
     ///     When the map was closed before its end.
     /// TransactionError
-    ///     In a forked child of the process that began it.
+    ///     In a forked child of the process that began it, and without ``timeout`` in a write transaction, for whose end
+    ///     the vacuum waits.
     #[pyo3(signature = (timeout=None))]
     fn result<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
         self.check(py)?;
         let limit = seconds("timeout", timeout)?;
+        if limit.is_none() && self.ended(py).is_none() && self.opened.environment()?.participating().is_some()
+        {
+            return Err(errors::transaction(
+                py,
+                "the vacuum waits for the write transaction that this thread has open; end that one first",
+            ));
+        }
         match self.wait(py, limit)? {
             Some(ended) => self.report(py, ended),
             None => Err(PyTimeoutError::new_err(format!(

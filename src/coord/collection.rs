@@ -93,7 +93,8 @@ pub(crate) trait Collector {
     /// The phase in the newest version.
     fn phase(&mut self) -> Result<Phase, Self::Error>;
 
-    /// One transaction: drops the notes and the list, which a vacuum that died may have left; the phase is `Marking`.
+    /// Drops the notes and the list, which a vacuum that died may have left, in as many transactions as it takes; in the last
+    /// one the phase becomes `Marking`.
     fn announce(&mut self) -> Result<(), Self::Error>;
 
     /// Pins the newest version, S. Its entries are to be marked.
@@ -125,7 +126,7 @@ pub(crate) trait Collector {
     /// One transaction: the phase is `Idle`. The list is empty.
     fn end(&mut self) -> Result<(), Self::Error>;
 
-    /// One transaction: drops the notes and the list; the phase is `Idle`. S is let go of. Nothing was deleted.
+    /// One transaction: the phase is `Idle`, so that notes and list mean nothing. S is let go of. Nothing was deleted.
     fn withdraw(&mut self) -> Result<(), Self::Error>;
 }
 

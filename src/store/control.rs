@@ -3,7 +3,7 @@
 //! It stands beside `x.ooc` as `x.ooc-lock`, and LMDB's own lock file as `x.ooc-<inode>-lock`, so that no lock file can
 //! meet another data file than its own when a compacted one takes the name over. To make LMDB take that name, the data
 //! file is opened through a hard link that exists for that moment only. Where there are no hard links, `x.ooc-lock` is
-//! LMDB's, and the file is swapped only while nobody else has it open: what the file holds tells which of both it is.
+//! LMDB's, and the file is never swapped: what the file holds tells which of both it is.
 
 mod holders;
 mod page;

@@ -32,6 +32,9 @@ use crate::{
 /// How many bytes of entries are written in one transaction, in tests few, so that they have several.
 const PIECE: usize = if cfg!(test) { 256 << 10 } else { 16 << 20 };
 
+/// How many changes are made between two questions whether to go on.
+const STRIDE: u64 = 64;
+
 /// How far a copy has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
@@ -199,12 +202,14 @@ impl CompactCopy {
         let page_size = newer.store().page_size();
         let mut changes = 0;
         while !todo.is_empty() {
-            go_on()?;
             let mut txn = self.target.begin()?;
             let mut bytes = 0;
             while bytes < PIECE
                 && let Some((table, diff)) = todo.last_mut()
             {
+                if changes % STRIDE == 0 {
+                    go_on()?;
+                }
                 let Some(change) = diff.next()? else {
                     todo.pop();
                     continue;

@@ -227,7 +227,7 @@ impl Core {
         patience: &mut Patience<'_>,
         work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
     ) -> Result<(R, Duration)> {
-        let turn = self.take_turn(patience)?;
+        let turn = self.take_turn_for_others(patience)?;
         let begun = Instant::now();
         let mut state = self.begin(WriteKind::Freeing, terms)?;
         let worked = work(&mut state);

@@ -151,6 +151,11 @@ impl Core {
     /// The newest committed version, pinned anew.
     pub(crate) fn pin(&self) -> Result<Pinned> {
         self.flush()?;
+        self.pin_committed()
+    }
+
+    /// As [`Core::pin`], without what was deferred.
+    pub(crate) fn pin_committed(&self) -> Result<Pinned> {
         let pinned = Pinned::new(self.generations.snapshot()?)?;
         self.memory.learn(pinned.snapshot(), pinned.header())?;
         Ok(pinned)
@@ -257,6 +262,18 @@ impl Core {
     /// As [`Core::take_turn`], for an owner who may be no thread.
     pub(super) fn take_turn_as(self: &Arc<Self>, owner: u64, patience: &mut Patience<'_>) -> Result<Turn> {
         self.flush()?;
+        self.enter_gate(owner, patience)
+    }
+
+    /// As [`Core::take_turn_as`], for one whose own business is another: who writes next is told when deferred writes were
+    /// lost.
+    pub(crate) fn take_turn_for_others(self: &Arc<Self>, patience: &mut Patience<'_>) -> Result<Turn> {
+        self.check_may_write()?;
+        self.flush_for_others();
+        self.enter_gate(thread_token(), patience)
+    }
+
+    fn enter_gate(self: &Arc<Self>, owner: u64, patience: &mut Patience<'_>) -> Result<Turn> {
         let wait = || {
             self.flush_for_others();
             patience.next()

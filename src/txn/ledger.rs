@@ -4,7 +4,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `\0noted`, version `u64`, record `u64`, slot `u32` | nothing: something refers to the object since that version |
+//! | `\0noted`, version `u64`, record `u64`, slot `u32` | nothing: something refers to the object since that version; a byte 1: a process has a handle to it |
 //! | `\0condemned`, upper 48 bits of the ids `u64` | the lower 16 bits of the records that go, as a Roaring bitmap |
 //! | `\0partly`, record `u64` | the slots that go of a record that stays, each a `u32`, little endian |
 //!
@@ -111,18 +111,25 @@ fn first_of<'t>(
     Ok(found.filter(|(key, _)| key.starts_with(prefix)))
 }
 
-/// What writers noted from a version on.
-pub(crate) fn noted(tables: &impl ReadTables, from_version: u64) -> Result<Vec<ObjectId>> {
+/// What is noted of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) id: ObjectId,
+    /// Whether a process has a handle to it, and not just something refers to it.
+    pub(crate) is_held: bool,
+}
+
+/// What was noted from a version on.
+pub(crate) fn noted(tables: &impl ReadTables, from_version: u64) -> Result<Vec<Note>> {
     let wrong = || Error::corrupted("what was noted for a vacuum makes no sense");
     let mut from = key_of(NOTED, &from_version.to_be_bytes());
     let mut noted = Vec::new();
-    while let Some((key, _)) = first_of(tables, NOTED, &from)? {
+    while let Some((key, value)) = first_of(tables, NOTED, &from)? {
         let (_, id) = key[NOTED.len()..].split_first_chunk::<8>().ok_or_else(wrong)?;
         let (record, slot) = id.split_first_chunk::<8>().ok_or_else(wrong)?;
-        noted.push(ObjectId {
-            record: u64::from_be_bytes(*record),
-            slot: slot.try_into().map(u32::from_be_bytes).map_err(|_| wrong())?,
-        });
+        let slot = slot.try_into().map(u32::from_be_bytes).map_err(|_| wrong())?;
+        let id = ObjectId { record: u64::from_be_bytes(*record), slot };
+        noted.push(Note { id, is_held: !value.is_empty() });
         from = key_of(key, &[0]);
     }
     Ok(noted)
@@ -222,10 +229,7 @@ impl<T: WriteTables> Ledger for WriteState<T> {
     }
 
     fn note(&mut self, id: ObjectId) -> Result<()> {
-        let mut key = key_of(NOTED, &(self.header().version + 1).to_be_bytes());
-        key.extend_from_slice(&id.record.to_be_bytes());
-        key.extend_from_slice(&id.slot.to_be_bytes());
-        self.write(Table::Header, &key, &[])
+        self.note_as(Note { id, is_held: false })
     }
 
     fn is_condemned(&self, id: ObjectId) -> Result<bool> {
@@ -252,6 +256,14 @@ impl<T: WriteTables> WriteState<T> {
     /// Refuses what a vacuum has condemned, and may have deleted in part.
     pub(crate) fn refuse_condemned(&self, id: ObjectId) -> Result<()> {
         if collection::may_change(self, id)? { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    /// Notes an object for the vacuum that is marking.
+    pub(crate) fn note_as(&mut self, note: Note) -> Result<()> {
+        let mut key = key_of(NOTED, &(self.header().version + 1).to_be_bytes());
+        key.extend_from_slice(&note.id.record.to_be_bytes());
+        key.extend_from_slice(&note.id.slot.to_be_bytes());
+        self.write(Table::Header, &key, if note.is_held { &[1] } else { &[] })
     }
 
     /// Lists condemned records, in the place of those that were listed around them.

@@ -191,22 +191,12 @@ impl Live {
 
     /// All objects that have handles; a slot may be [`Live::WHOLE`].
     pub(crate) fn objects(&self) -> Vec<ObjectId> {
-        let handles = self.handles.lock();
-        let of = |(record, slots): (&u64, &Vec<(u32, Arc<Token>)>)| {
-            let record = *record;
-            slots.iter().map(|(slot, _)| ObjectId { record, slot: *slot }).collect::<Vec<_>>()
-        };
-        handles.slots.iter().flat_map(of).collect()
+        ids(&self.handles.lock().slots)
     }
 
     /// The objects that only handles keep.
     pub(crate) fn orphans(&self) -> Vec<ObjectId> {
-        let handles = self.handles.lock();
-        let of = |(record, slots): (&u64, &Vec<(u32, Seen)>)| {
-            let record = *record;
-            slots.iter().map(|(slot, _)| ObjectId { record, slot: *slot }).collect::<Vec<_>>()
-        };
-        handles.orphans.iter().flat_map(of).collect()
+        ids(&self.handles.lock().orphans)
     }
 
     /// Whether an object has a handle.
@@ -275,4 +265,13 @@ impl Handles {
             self.orphans.insert(record, kept);
         }
     }
+}
+
+/// The objects of slots that are known by record.
+fn ids<T>(slots: &FxHashMap<u64, Vec<(u32, T)>>) -> Vec<ObjectId> {
+    let of = |(record, slots): (&u64, &Vec<(u32, T)>)| {
+        let record = *record;
+        slots.iter().map(|(slot, _)| ObjectId { record, slot: *slot }).collect::<Vec<_>>()
+    };
+    slots.iter().flat_map(of).collect()
 }

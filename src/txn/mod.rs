@@ -15,6 +15,7 @@ pub(crate) mod patience;
 pub(crate) mod placing;
 pub(crate) mod read;
 pub(crate) mod scan;
+pub(crate) mod settle;
 pub(crate) mod shared_write;
 pub(crate) mod sweep;
 pub(crate) mod thread;

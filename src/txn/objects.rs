@@ -253,6 +253,11 @@ impl<T: WriteTables> WriteState<T> {
         }
         let with_root = matches!(home, Home::Entry(_));
         let root = if with_root { rewrite.copy(source.root()?)? } else { rewrite.builder.none() };
+        if with_root {
+            // In an entry only handles keep what the root doesn't lead to, and those of this process have to be known.
+            rewrite.keep_reached()?;
+            self.keep_live(&mut rewrite, seen)?;
+        }
         rewrite.keep_exported()?;
         for slot in self.awaited(record) {
             // Said at once, since what nothing seems to lead to doesn't count as referring to anything.
@@ -529,63 +534,6 @@ impl<T: WriteTables> WriteState<T> {
             ContainerKind::List | ContainerKind::ByteArray => sequence::free(self, place),
             _ => table::free(self, place),
         }
-    }
-
-    /// Sees to the objects that more or fewer places refer to, once a transaction is about to be committed.
-    pub(crate) fn settle_links(&mut self) -> Result<()> {
-        for (id, seen) in self.memory().live.take_dead() {
-            self.bury(id, &seen)?;
-        }
-        while let Some(record) = self.next_link() {
-            let changes = self.take_links(record);
-            let Some(stored) = self.get(Table::Objects, &record.to_be_bytes())?.map(<[u8]>::to_vec) else {
-                if changes.iter().any(|(_, change)| *change > 0) {
-                    return Err(Error::corrupted(format!("object {record} is missing")));
-                }
-                continue;
-            };
-            self.settle_record(record, &stored, changes)?;
-        }
-        Ok(())
-    }
-
-    fn settle_record(&mut self, record: u64, stored: &[u8], changes: Vec<(u32, i64)>) -> Result<()> {
-        let mut slots = slots_of(open_record(stored)?.1)?;
-        let before = slots.clone();
-        for (number, change) in changes {
-            let id = ObjectId { record, slot: number };
-            let slot = slots
-                .get_mut(number as usize)
-                .ok_or_else(|| Error::corrupted(format!("object {record} has no slot {number}")))?;
-            if change > 0 {
-                let adopted = self.adopt_orphan(id);
-                slot.shared |= change > 1 || slot.exported && !adopted;
-                slot.exported = true;
-            } else if change < 0 && slot.exported && !slot.shared {
-                slot.exported = false;
-            }
-        }
-        if slots != before {
-            self.rewrite(&Home::Objects, &None, stored, Some(slots), None)?;
-        }
-        Ok(())
-    }
-
-    /// Lets an object go that only handles kept, when the last of them is gone.
-    fn bury(&mut self, id: ObjectId, seen: &Seen) -> Result<()> {
-        if self.memory().live.holds(id) {
-            return Ok(());
-        }
-        let Some((home, stored)) = find_record(self, &self.memory().live, id.record, seen.as_deref())? else {
-            return Ok(());
-        };
-        let stored = stored.to_vec();
-        let mut slots = slots_of(open_record(&stored)?.1)?;
-        match slots.get_mut(id.slot as usize) {
-            Some(slot) if slot.exported && !slot.shared => slot.exported = false,
-            _ => return Ok(()),
-        }
-        self.rewrite(&home, seen, &stored, Some(slots), None)
     }
 }
 

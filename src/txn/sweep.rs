@@ -1,6 +1,6 @@
 //! What a vacuum does to records and entries, in write transactions that are short.
 
-use std::{collections::HashSet, ops::Bound, time::Instant};
+use std::{ops::Bound, time::Instant};
 
 use super::{
     changes::Changes,
@@ -14,14 +14,14 @@ use super::{
 use crate::{
     error::Result,
     format::{
-        frame::{Frame, Kind},
+        frame::Frame,
         record::{ObjectId, RecordView},
     },
     store::{Direction, ReadTables, Table, WriteTables},
 };
 
 /// How many rows are deleted between two looks at the clock; so many are in any case.
-const STRIDE: usize = if cfg!(test) { 1 } else { 64 };
+const STRIDE: usize = if cfg!(test) { 3 } else { 64 };
 
 /// What one transaction of a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,22 +61,25 @@ impl<T: WriteTables> WriteState<T> {
         self.rewrite(&Home::Objects, &None, &stored, Some(slots), None)
     }
 
-    /// Lets go of what only handles kept in an entry, but for what is `held` still; answers how many containers that
-    /// were, and whether they may have led to something elsewhere.
-    pub(crate) fn tidy_entry(&mut self, table_key: &[u8], held: &HashSet<ObjectId>) -> Result<(u64, bool)> {
-        let Some(stored) = self.get(Table::Entries, table_key)?.map(<[u8]>::to_vec) else {
+    /// Lets go of slots of a record in an entry that only handles kept, if the entry still is what it was then; answers how
+    /// many containers that were, and whether they may have led to something elsewhere.
+    pub(crate) fn tidy_entry(
+        &mut self,
+        table_key: &[u8],
+        gone: &[u32],
+        then: Option<&[u8]>,
+    ) -> Result<(u64, bool)> {
+        let stored = self.get(Table::Entries, table_key)?;
+        let Some(stored) = stored.filter(|stored| Some(*stored) == then).map(<[u8]>::to_vec) else {
+            // Someone may have got a handle since, to what was let go of after that.
             return Ok((0, false));
         };
         let frame = Frame::decode(&stored)?;
-        if frame.kind != Kind::Record {
-            return Ok((0, false));
-        }
-        let record = RecordView::access(frame.payload)?;
-        let before = slots_of(record)?;
+        let view = RecordView::access(frame.payload)?;
+        let before = slots_of(view)?;
         let mut slots = before.clone();
-        for (number, slot) in (0..).zip(&mut slots) {
-            let is_held = |slot| held.contains(&ObjectId { record: record.id(), slot });
-            if !is_held(number) && !is_held(Live::WHOLE) {
+        for slot in gone {
+            if let Some(slot) = slots.get_mut(*slot as usize) {
                 (slot.exported, slot.shared) = (false, false);
             }
         }
@@ -91,7 +94,7 @@ impl<T: WriteTables> WriteState<T> {
         let count = |record: RecordView<'_>| -> Result<u64> {
             Ok(slots_of(record)?.iter().filter(|slot| slot.position != 0).count() as u64)
         };
-        Ok((count(record)?.saturating_sub(count(left)?), frame.has_links))
+        Ok((count(view)?.saturating_sub(count(left)?), frame.has_links))
     }
 
     /// Deletes what is condemned, until that time has come.

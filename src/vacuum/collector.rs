@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     compact::alive,
-    mark::{Dead, Marker, exported, reach_of},
+    mark::{Dead, Marker, Stray, exported, reach_of},
     report::VacuumStep,
 };
 use crate::{
@@ -20,7 +20,8 @@ use crate::{
     sync::{Arc, Weak},
     txn::{
         core::{Core, Terms},
-        ledger::{self, Batch},
+        ledger::{self, Batch, Note},
+        live::Live,
         objects::open_record,
         patience::Patience,
         write::WriteState,
@@ -64,11 +65,11 @@ pub(super) struct Collection<'a, S> {
     /// Whether the handles of this process were marked.
     has_handles: bool,
     /// What was noted, and has yet to be marked.
-    noted: Vec<ObjectId>,
+    noted: Vec<Note>,
     /// What is held by nothing but a handle, as far as is known, and whether by one of this process.
     held: Vec<(ObjectId, bool)>,
-    /// The objects in entries that other processes have handles to.
-    noted_all: HashSet<ObjectId>,
+    /// What other processes have handles to.
+    held_by_others: HashSet<ObjectId>,
     /// The record that is looked at next for whether it is condemned; `None` when all were.
     next: Option<u64>,
     /// How many deletions were counted when it began.
@@ -91,7 +92,7 @@ impl<'a, S: Supervisor> Collection<'a, S> {
             has_handles: false,
             noted: Vec::new(),
             held: Vec::new(),
-            noted_all: HashSet::new(),
+            held_by_others: HashSet::new(),
             next: Some(0),
             removals: 0,
             total: 0,
@@ -140,29 +141,32 @@ impl<'a, S: Supervisor> Collection<'a, S> {
         Ok(())
     }
 
-    /// Marks what was noted, or held; answers whether there was anything new.
-    fn mark_held(&mut self, objects: impl IntoIterator<Item = ObjectId>, is_own: bool) -> Result<bool> {
-        let mut is_new = false;
+    /// Marks what this process has handles to.
+    fn mark_own(&mut self) -> Result<()> {
+        let own = self.core()?.memory.live.objects();
         let marker = self.marker.as_mut().ok_or(Error::TransactionClosed)?;
-        for id in objects {
+        self.held.extend(own.into_iter().filter(|id| marker.meet(*id)).map(|id| (id, true)));
+        Ok(())
+    }
+
+    /// Marks what was noted; answers whether any of it may not have been marked before.
+    fn mark_what_was_noted(&mut self) -> Result<bool> {
+        let marker = self.marker.as_mut().ok_or(Error::TransactionClosed)?;
+        let mut is_new = false;
+        for Note { id, is_held } in self.noted.drain(..) {
             if marker.meet(id) {
-                self.held.push((id, is_own));
                 is_new = true;
+                self.held.extend(is_held.then_some((id, false)));
             }
         }
         Ok(is_new)
-    }
-
-    fn mark_what_was_noted(&mut self) -> Result<bool> {
-        let noted = std::mem::take(&mut self.noted);
-        self.mark_held(noted, false)
     }
 
     /// Reads the notes that were made since it last did.
     fn read_notes(&mut self, tables: &impl ReadTables, version: u64) -> Result<()> {
         let noted = ledger::noted(tables, self.unread)?;
         self.unread = version + 1;
-        self.noted_all.extend(noted.iter().copied());
+        self.held_by_others.extend(noted.iter().filter(|note| note.is_held).map(|note| note.id));
         self.noted.extend(noted);
         Ok(())
     }
@@ -190,13 +194,18 @@ impl<'a, S: Supervisor> Collection<'a, S> {
     fn tidy_entries(&mut self) -> Result<()> {
         let mut strays = std::mem::take(&mut self.marker()?.strays);
         self.collected.left_more |= self.marker()?.has_more_strays;
+        let version = Arc::clone(self.marker()?.version());
+        let then = version.snapshot();
         while !strays.is_empty() {
-            let held = std::mem::take(&mut self.noted_all);
+            let held = std::mem::take(&mut self.held_by_others);
             let mut collected = self.collected;
             let tidied = self.write(|state| {
                 let begun = Instant::now();
-                while let Some(key) = strays.pop() {
-                    let (objects, had_links) = state.tidy_entry(&key, &held)?;
+                while let Some(Stray { key, record, mut slots }) = strays.pop() {
+                    let is_held = |slot| held.contains(&ObjectId { record, slot });
+                    slots.retain(|slot| !is_held(*slot) && !is_held(Live::WHOLE));
+                    let (objects, had_links) =
+                        state.tidy_entry(&key, &slots, then.get(Table::Entries, &key)?)?;
                     collected.objects += objects;
                     collected.left_more |= had_links;
                     if begun.elapsed() > SLICE {
@@ -205,7 +214,7 @@ impl<'a, S: Supervisor> Collection<'a, S> {
                 }
                 Ok(collected)
             });
-            self.noted_all = held;
+            self.held_by_others = held;
             let longest = self.collected.longest;
             self.collected = Collected { longest, ..tidied? };
         }
@@ -296,7 +305,7 @@ impl<S: Supervisor> Collector for Collection<'_, S> {
     type Error = Error;
 
     fn phase(&mut self) -> Result<Phase> {
-        Ok(self.core()?.pin()?.header().phase)
+        Ok(self.core()?.pin_committed()?.header().phase)
     }
 
     fn announce(&mut self) -> Result<()> {
@@ -311,7 +320,7 @@ impl<S: Supervisor> Collector for Collection<'_, S> {
     }
 
     fn pin(&mut self) -> Result<()> {
-        let version = Arc::new(self.core()?.pin()?);
+        let version = Arc::new(self.core()?.pin_committed()?);
         self.total = version.snapshot().len(Table::Entries)? + version.snapshot().len(Table::Objects)?;
         self.marker = Some(Marker::new(version)?);
         Ok(())
@@ -337,15 +346,14 @@ impl<S: Supervisor> Collector for Collection<'_, S> {
         }
         // Handles come after all that the entries lead to, to see what only they keep.
         if !std::mem::replace(&mut self.has_handles, true) {
-            let own = self.core()?.memory.live.objects();
-            self.mark_held(own, true)?;
+            self.mark_own()?;
             return Ok(true);
         }
         self.mark_what_was_noted()
     }
 
     fn mark_noted(&mut self) -> Result<bool> {
-        let newest = self.core()?.pin()?;
+        let newest = self.core()?.pin_committed()?;
         self.read_notes(newest.snapshot(), newest.header().version)?;
         Ok(!self.noted.is_empty())
     }
@@ -383,8 +391,8 @@ impl<S: Supervisor> Collector for Collection<'_, S> {
         let Some(mut marker) = self.marker.take() else { return Err(Error::TransactionClosed) };
         let mut unread = self.unread;
         self.write(|state| {
-            for id in ledger::noted(state, unread)? {
-                if marker.meet(id) {
+            for Note { id, is_held } in ledger::noted(state, unread)? {
+                if marker.meet(id) && is_held {
                     state.protect(id, false)?;
                 }
             }

@@ -21,6 +21,9 @@ use crate::{
 
 /// How often the copy is brought up to date while others write, before they have to wait for it.
 const ROUNDS: u32 = 12;
+/// How often others are let go on because that would take too long, and after how long.
+const ATTEMPTS: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(25);
 /// So many changes are made while others wait.
 const FEW: u64 = 500;
 /// How long the swap waits for those who open the map, while everyone waits who writes.
@@ -52,6 +55,24 @@ pub(super) fn compact(
     supervisor: &impl Supervisor,
     report: &mut Vacuumed,
 ) -> Result<()> {
+    match copy_and_swap(core, terms, bar, supervisor, report) {
+        // Space can be used again, but not given back.
+        Err(Error::Io { source, .. })
+            if matches!(source.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn copy_and_swap(
+    core: &Weak<Core>,
+    terms: Terms,
+    bar: Bar,
+    supervisor: &impl Supervisor,
+    report: &mut Vacuumed,
+) -> Result<()> {
     let mut is_cancelled = || supervisor.is_cancelled();
     let mut patience = Patience::new(None).until(&mut is_cancelled);
     let version = alive(core)?.generations.snapshot()?;
@@ -59,11 +80,7 @@ pub(super) fn compact(
     if size.saturating_sub(left) < bar.least.max(size / bar.part) {
         return Ok(());
     }
-    let mut copy = match CompactCopy::begin(version, &mut || patience.pause()) {
-        // Space can be used again, but not given back.
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::Unsupported => return Ok(()),
-        begun => begun?,
-    };
+    let mut copy = CompactCopy::begin(version, &mut || patience.pause())?;
     loop {
         patience.pause()?;
         let progress = copy.step()?;
@@ -72,48 +89,62 @@ pub(super) fn compact(
             break;
         }
     }
-    // First as near as can be, then to the disk, which takes a while in which others go on writing.
-    for to_disk in [false, true] {
-        let mut before = u64::MAX;
-        for _ in 0..ROUNDS {
-            if to_disk {
-                copy.sync()?;
-            }
-            let newest = alive(core)?.generations.snapshot()?;
-            let changes = copy.catch_up(newest, &mut || patience.pause().map(drop))?;
-            // Others may write faster than this can follow.
-            if changes <= FEW || changes > before / 4 * 3 {
-                break;
-            }
-            before = changes;
+    let mut before = u64::MAX;
+    for _ in 0..ROUNDS {
+        let newest = alive(core)?.generations.snapshot()?;
+        let changes = copy.catch_up(newest, &mut || patience.pause().map(drop))?;
+        // Others may write faster than this can follow.
+        if changes <= FEW || changes > before / 4 * 3 {
+            break;
         }
+        before = changes;
     }
-    let waited = publish(&alive(core)?, terms, copy, &mut patience)?;
-    report.swap_wait = waited;
-    report.longest_wait = report.longest_wait.max(waited);
+    for attempt in 1.. {
+        copy.sync()?;
+        let limit = if attempt < ATTEMPTS { Some(PAUSE) } else { None };
+        let (unfinished, waited) = publish(&alive(core)?, terms, copy, limit, &mut patience)?;
+        report.longest_wait = report.longest_wait.max(waited);
+        let Some(unfinished) = unfinished else {
+            report.swap_wait = waited;
+            break;
+        };
+        copy = unfinished;
+    }
     Ok(())
 }
 
-/// Lets the copy take the place of the file, and answers for how long others had to wait.
+/// Lets the copy take the place of the file, and answers for how long others had to wait; with the copy, when to bring it up
+/// to date before took longer than a limit, so that they were let go on.
 fn publish(
     core: &Arc<Core>,
     terms: Terms,
     mut copy: CompactCopy,
+    limit: Option<Duration>,
     patience: &mut Patience<'_>,
-) -> Result<Duration> {
-    let turn = core.take_turn(patience)?;
+) -> Result<(Option<CompactCopy>, Duration)> {
+    let turn = core.take_turn_for_others(patience)?;
     let begun = Instant::now();
     let writer = core.generations.begin_write(WriteKind::Freeing, terms.max_size)?;
     // Nobody commits any more, so this is the last version of the file.
     let last = core.generations.snapshot()?;
     let store = Arc::clone(last.store());
-    copy.catch_up(last, &mut || patience.pause().map(drop))?;
+    let mut held = Some((writer, turn));
+    let mut waited = Duration::ZERO;
+    let mut go_on = || {
+        if limit.is_some_and(|limit| held.is_some() && begun.elapsed() > limit) {
+            held = None;
+            waited = begun.elapsed();
+        }
+        patience.pause().map(drop)
+    };
+    copy.catch_up(last, &mut go_on)?;
+    let Some((writer, turn)) = held else { return Ok((Some(copy), waited)) };
     copy.sync()?;
     // Whoever opens the map has the gate, and may wait for this writer.
     let mut limited = Patience::new(Some(GATE));
     store.publish(copy, writer, &mut || patience.pause().and(limited.pause()))?;
     drop(turn);
-    Ok(begun.elapsed())
+    Ok((None, begun.elapsed()))
 }
 
 /// The map, while it is open.

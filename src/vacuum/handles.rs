@@ -7,10 +7,11 @@ use crate::{
     error::Result,
     format::record::ObjectId,
     options::Durability,
-    store::{Holder, ReadTables, Table},
+    store::{Holder, ReadTables, Snapshot, Table},
     sync::{Arc, Weak},
     txn::{
         core::{Core, Terms},
+        ledger::Note,
         patience::Patience,
     },
 };
@@ -50,13 +51,15 @@ fn answer(weak: &Weak<Core>) {
 
 /// Notes in the data file what only the handles of this process may lead to.
 fn tell(core: &Arc<Core>, holder: &Holder, question: u32) -> Result<()> {
-    let objects = worth_telling(core)?;
-    if !core.generations.current().readonly() {
+    let newest = core.pin_committed()?;
+    if newest.header().phase == Phase::Marking && !core.generations.current().readonly() {
         let terms = Terms { durability: Durability::NoMetaSync, max_size: None };
-        for some in objects.chunks(MOST) {
-            core.write_alone(terms, &mut Patience::new(None), |state| {
+        for some in worth_telling(core, newest.snapshot())?.chunks(MOST) {
+            // The wait may be long, and must not keep the map open.
+            let mut is_closed = || Arc::strong_count(core) == 1;
+            core.write_alone(terms, &mut Patience::new(None).until(&mut is_closed), |state| {
                 if state.phase() == Phase::Marking {
-                    some.iter().try_for_each(|id| state.note(*id))
+                    some.iter().try_for_each(|id| state.note_as(Note { id: *id, is_held: true }))
                 } else {
                     Ok(())
                 }
@@ -68,11 +71,10 @@ fn tell(core: &Arc<Core>, holder: &Holder, question: u32) -> Result<()> {
 }
 
 /// The objects with handles that may have nothing else: those in the objects table, and those that an entry doesn't need.
-fn worth_telling(core: &Arc<Core>) -> Result<Vec<ObjectId>> {
-    let newest = core.pin()?;
+fn worth_telling(core: &Core, newest: &Snapshot) -> Result<Vec<ObjectId>> {
     let mut objects = core.memory.live.orphans();
     for id in core.memory.live.objects() {
-        if newest.snapshot().get(Table::Objects, &id.record.to_be_bytes())?.is_some() {
+        if newest.get(Table::Objects, &id.record.to_be_bytes())?.is_some() {
             objects.push(id);
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 
 /// So many records that are marked in part are looked at before others are met.
 const PARTLY: usize = 1 << 14;
-/// How many keys of entries are kept that have something in them which nothing leads to.
+/// How many entries are remembered that have something in them which nothing leads to.
 const STRAYS: usize = 1 << 12;
 
 /// What is known of a record of which some slots are marked, and maybe not all that count.
@@ -34,6 +34,14 @@ struct Partly {
     met: SmallVec<[u32; 4]>,
     /// Those of its long containers that were looked through.
     scanned: SmallVec<[u32; 2]>,
+}
+
+/// Slots of a record in an entry that its root does not lead to. Nothing else in the file can.
+#[derive(Debug)]
+pub(super) struct Stray {
+    pub(super) key: Vec<u8>,
+    pub(super) record: u64,
+    pub(super) slots: Vec<u32>,
 }
 
 /// What nothing leads to of a record in the objects table.
@@ -66,8 +74,8 @@ pub(super) struct Marker {
     scan: Option<TreeCursor>,
     /// The records that are met from the moment on at which it was decided about the others.
     pub(super) late: Option<Vec<u64>>,
-    /// The keys of entries in which slots say that something outside refers to them, which can only be a handle.
-    pub(super) strays: Vec<Vec<u8>>,
+    /// Where something stands in entries that only handles can lead to.
+    pub(super) strays: Vec<Stray>,
     /// Whether there were more of those.
     pub(super) has_more_strays: bool,
     /// How many entries and records were looked at.
@@ -164,11 +172,14 @@ impl Marker {
                     self.long
                         .extend(named.outside.into_iter().map(|slot| ObjectId { record: record.id(), slot }));
                 }
-                if has_exports(record)? {
-                    if self.strays.len() < STRAYS {
-                        self.strays.push(key.to_vec());
-                    } else {
-                        self.has_more_strays = true;
+                let exported = exported(record)?;
+                if !exported.is_empty() {
+                    let reached = record.reach(vec![record.root()?])?.slots;
+                    let slots: Vec<_> = exported.into_iter().filter(|slot| !reached.contains(slot)).collect();
+                    if self.strays.len() == STRAYS {
+                        self.has_more_strays |= !slots.is_empty();
+                    } else if !slots.is_empty() {
+                        self.strays.push(Stray { key: key.to_vec(), record: record.id(), slots });
                     }
                 }
             }
@@ -286,15 +297,6 @@ pub(super) fn exported(record: RecordView<'_>) -> Result<SmallVec<[u32; 8]>> {
         }
     }
     Ok(exported)
-}
-
-fn has_exports(record: RecordView<'_>) -> Result<bool> {
-    for slot in 0..record.slots() as u32 {
-        if record.slot(slot)?.exported {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// What some slots of a record lead to; those that it has.

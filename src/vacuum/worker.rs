@@ -9,14 +9,18 @@ use super::{
 };
 use crate::{
     coord::{
-        collection::{Outcome, collect},
+        collection::{Outcome, Phase, collect},
         tasks::{Ended, Task, Tasks, Ticket, Worker},
     },
     error::{Error, Result},
+    format::header::Header,
     options::Durability,
     store::{Store, StoreStats, VACUUM_THREAD, fork_generation},
     sync::{Arc, Mutex, Weak},
-    txn::core::{Core, Terms},
+    txn::{
+        core::{Core, Terms},
+        patience::Patience,
+    },
 };
 
 /// How long the thread waits for something to do before it ends.
@@ -58,7 +62,9 @@ impl Vacuum {
         self.0.wait(limit).map(|ended| match ended {
             Ended::Done(report) => report,
             Ended::Cancelled => Err(Arc::new(Error::Interrupted)),
-            Ended::Abandoned => Err(Arc::new(Error::Closed)),
+            Ended::Abandoned => Err(Arc::new(Error::Transaction(
+                "the vacuum failed half way; nothing is lost, begin another one",
+            ))),
         })
     }
 
@@ -93,7 +99,9 @@ impl Drop for Vacuums {
         self.tasks.end();
         // So that nothing is written any more when the map was closed. It only takes longer when the disk does, for which
         // nobody who closes a map should wait for long.
-        self.tasks.worker_left(LEAVING);
+        if std::thread::current().name() != Some(VACUUM_THREAD) {
+            self.tasks.worker_left(LEAVING);
+        }
     }
 }
 
@@ -199,6 +207,25 @@ impl Drop for Right {
     }
 }
 
+/// Says that nobody marks any more, if a vacuum died while it did: otherwise all who write would go on taking notes.
+pub(crate) fn end_marking_of_the_dead(core: &Arc<Core>) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let store = core.generations.current();
+    let is_marking = |header: &Header| header.phase == Phase::Marking;
+    if store.readonly() || !is_marking(core.pin_committed()?.header()) || !store.try_lock_vacuum()? {
+        return Ok(());
+    }
+    let _right = Right(store);
+    let terms = Terms { durability: Durability::NoMetaSync, max_size: None };
+    core.write_alone(terms, &mut Patience::new(Some(PATIENCE)), |state| {
+        if is_marking(state.header()) {
+            state.set_phase(Phase::Idle);
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
 /// Waits until nobody else vacuums; `None` for one that nobody asked for, if it would have to.
 fn take_right(core: &Weak<Core>, task: &Task<Job, Report>) -> Result<Option<Right>> {
     loop {
@@ -225,7 +252,7 @@ fn stats(core: &Weak<Core>) -> Result<StoreStats> {
 
 /// Whether so much was deleted that a vacuum begins by itself.
 fn is_due(core: &Weak<Core>) -> Result<bool> {
-    let header = *alive(core)?.pin()?.header();
+    let header = *alive(core)?.pin_committed()?.header();
     Ok(header.is_vacuum_due())
 }
 

@@ -29,7 +29,9 @@ impl Control {
         let Some(page) = self.page() else { return Ok(None) };
         for place in 0..HOLDERS {
             if self.try_lock(Byte::Holder(place), Kind::Exclusive)? {
-                page.answer(place).store(u64::from(page.asked().load(Ordering::SeqCst)), Ordering::SeqCst);
+                // The last question is asked of this one too: it may have come a moment ago.
+                let last = page.asked().load(Ordering::SeqCst);
+                page.answer(place).store(u64::from(last.wrapping_sub(1)), Ordering::SeqCst);
                 return Ok(Some(Holder { control: Arc::clone(self), place }));
             }
         }

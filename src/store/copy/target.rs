@@ -11,6 +11,8 @@ use heed::{
     CommitOrAbort, Env, EnvFlags, EnvOpenOptions, MdbError, PutFlags, RwTxn, WithoutTls, types::Bytes,
 };
 
+use xattr::FileExt;
+
 use super::{
     super::{
         control::{Control, remove},
@@ -210,6 +212,24 @@ impl CopyFile {
         let mode = theirs.mode() & 0o7777;
         if mode != own.mode() & 0o7777 {
             self.file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
+        }
+        self.take_attributes(store.file()).map_err(failed)
+    }
+
+    /// Gives it the access control lists and other extended attributes of a file, but for those of the system's own that
+    /// only the system sets.
+    fn take_attributes(&self, theirs: &File) -> io::Result<()> {
+        let names = match theirs.list_xattr() {
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
+            names => names?,
+        };
+        for name in names {
+            let Some(value) = theirs.get_xattr(&name)? else { continue };
+            let set = self.file.set_xattr(&name, &value);
+            let name = name.as_encoded_bytes();
+            if !name.starts_with(b"security.") && !name.starts_with(b"trusted.") {
+                set?;
+            }
         }
         Ok(())
     }
