@@ -344,6 +344,9 @@ def test_a_stopped_process_is_waited_for_only_so_long(m: OOCMap, path: Path) -> 
     with another(path) as other:
         assert other.tell("lose", *LOST) is None
         other.signal(signal.SIGSTOP)
+        # Not before it has stopped: in the midst of its answer it would hold up all who write.
+        assert other.process.pid is not None
+        os.waitpid(other.process.pid, os.WUNTRACED)
         begun = time.monotonic()
         try:
             m.vacuum()
