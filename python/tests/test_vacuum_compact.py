@@ -371,7 +371,6 @@ def test_a_forked_child_goes_on_too(m: OOCMap, in_child: Any) -> None:
         os.close(end)
 
 
-@pytest.mark.xfail(reason="the child does not find the file any more that it is of")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_forked_child_goes_on_with_a_snapshot(m: OOCMap) -> None:
