@@ -210,7 +210,6 @@ def test_handles_of_other_threads(m: OOCMap) -> None:
     assert m.check() == []
 
 
-@pytest.mark.xfail(reason="what a handle keeps of a record that goes is counted too")
 def test_counts_only_what_goes(m: OOCMap) -> None:
     m["a"] = [[0], [1]]
     m["b"] = m["a"]
