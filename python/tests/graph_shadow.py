@@ -10,6 +10,9 @@ from __future__ import annotations
 import marshal
 from typing import Any, NamedTuple
 
+PROCESSES = 4
+TOGETHER = 8
+"""How many nodes are made at a time, at most."""
 NOBODY = -1
 Links = dict[int, "tuple[int | None, ...]"]
 
@@ -53,6 +56,17 @@ def walk(source: Any) -> Shadow:
     return Shadow(links, roots)
 
 
+def number_of(process: int, record: int, index: int) -> int:
+    """Return the number of a node: those that are made together have numbers beside each other."""
+    return (record * PROCESSES + process) * TOGETHER + index
+
+
+def made_with(number: int) -> range:
+    """Return the numbers of all that were made together with a node."""
+    first = number - number % TOGETHER
+    return range(first, first + TOGETHER)
+
+
 def extra(number: int) -> dict[str, Any]:
     """Return what a node has besides."""
     if number % 5 == 0:
@@ -87,7 +101,8 @@ class Draft:
     """The shadow in a transaction, which is written when all else is done.
 
     A node that became unreachable stays known as *gone*, with its links and with who made it so, for whoever has a handle
-    to it and stores it again. If something that another process may still hold led to it, it is nobody's.
+    to it and stores it again. It is nobody's if something led to it that another process may still hold, or when another
+    process deletes something that was made with it: they may be one record, of which others don't know what is held.
     """
 
     def __init__(self, tx: Any, process: int) -> None:
@@ -145,7 +160,8 @@ class Draft:
         for number in gone:
             if number in before.links:
                 del tx["live", number]
-            self.remember(number, NOBODY if number in shared_too else self.process)
+            self.remember(number, self.links[number], NOBODY if number in shared_too else self.process)
+        self.disown([other for number in gone for other in made_with(number)])
         for name in before.roots.keys() | self.roots.keys():
             if before.roots.get(name) != self.roots.get(name):
                 if name in self.roots:
@@ -155,16 +171,28 @@ class Draft:
         return list(gone)
 
     def leading_to(self, number: int) -> list[int]:
-        """Return who deleted what still leads to a node, and is gone itself."""
-        return [who for key, who in self.tx.prefix(("from", number)).items() if key[2] not in self.links]
+        """Return who deleted what still leads to a node or was made with it, and is gone itself."""
+        made_with_it = [self.gone(other) for other in made_with(number) if other not in self.links]
+        return [who for key, who in self.tx.prefix(("from", number)).items() if key[2] not in self.links] + [
+            gone[1] for gone in made_with_it if gone is not None
+        ]
 
-    def remember(self, number: int, process: int | None = None) -> None:
+    def disown(self, numbers: list[int]) -> None:
+        """Say of what others deleted before that it may go, with all that may go with it."""
+        while numbers:
+            number = numbers.pop()
+            gone = self.gone(number)
+            if gone is not None and gone[1] not in (NOBODY, self.process):
+                self.remember(number, gone[0], NOBODY)
+                numbers += [*made_with(number), *(linked for linked in gone[0] if linked is not None)]
+
+    def remember(self, number: int, links: tuple[int | None, ...] = (), process: int | None = None) -> None:
         """Say that a node is gone, and by whom; or that it is not, or that it does not matter any more."""
         for linked in (self.gone(number) or ((), 0))[0]:
             self.tx.pop(("from", linked, number), None)
         self.tx.pop(("gone", number), None)
         if process is not None:
-            self.tx["gone", number] = marshal.dumps((self.links[number], process))
-            for linked in self.links[number]:
+            self.tx["gone", number] = marshal.dumps((links, process))
+            for linked in links:
                 if linked is not None:
                     self.tx["from", linked, number] = process

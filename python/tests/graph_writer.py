@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from graph_shadow import Draft, extra
+from graph_shadow import Draft, extra, number_of
 from oocmap import OOCMap, StaleObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROCESSES = 4
 NAMES = 40
 NODES = 150
 """About how many nodes there are at a time."""
@@ -43,9 +42,9 @@ class Writer:
         """Return a plain node that leads to others, some of them stored ones, and all that are new."""
         long = self.chance.random() < 0.05
         new: list[dict[str, Any]] = []
-        for _ in range(self.chance.randint(1, 6)):
-            self.count += 1
-            number = self.count * PROCESSES + self.process
+        self.count += 1
+        for index in range(self.chance.randint(1, 6)):
+            number = number_of(self.process, self.count, index)
             new.append({"id": number, "links": [], **extra(number)})
         for index, node in enumerate(new):
             if index:  # each is reached from those before it

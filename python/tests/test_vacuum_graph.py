@@ -19,8 +19,8 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graph_shadow import difference, shadow, walk
-from graph_writer import PROCESSES, Writer
+from graph_shadow import PROCESSES, difference, shadow, walk
+from graph_writer import Writer
 from oocmap import OOCMap, SnapshotExpiredError
 
 if TYPE_CHECKING:
