@@ -83,7 +83,8 @@ def check(records: list[Record], before: int, after: int) -> Report:
     The map was empty in version `before`, and `after` is its version in the end. A transaction that wrote is one
     version; snapshots and transactions that only read are of a version. Plain calls don't say theirs. Plain writes of
     one process that wait at the same time share one: so each version that no transaction claims is made by one plain
-    write or more, all of one process, in some order; each of them is in one version, whole.
+    write or more, all of one process, in some order; each of them is in one version, whole. A vacuum may make any of
+    those between what was known before it and after it, which change nothing.
 
     First each promise is checked by itself, with bounds for what has no version, which gives anomalies their names. Then
     the order is searched for: a history without anomalies has at least one order of everything in it, plain calls
@@ -113,6 +114,8 @@ class Check:
         self.lows = [before] * len(records)
         self.highs = [after] * len(records)
         """What real time leaves for the version that a plain call read."""
+        self.silent: set[int] = set()
+        """The versions that may be a vacuum's."""
 
     def report(self) -> Report:
         claimed = self.claim()
@@ -121,6 +124,12 @@ class Check:
             i for i, record in enumerate(self.records) if record.kind == "put" and self.effects[i].writes
         ]
         free = [v for v in range(self.before + 1, self.after + 1) if v not in claimed]
+        self.silent = {
+            version
+            for i, record in enumerate(self.records)
+            if record.kind == "vacuum"
+            for version in range(self.lows[i] + 1, self.highs[i] + 1)
+        }
         bounds = self.place(plain, free)
         places = self.places(bounds)
         self.compare(places)
@@ -224,7 +233,7 @@ class Check:
                 made[start] += 1
                 made[stop] -= 1
         for version, count in zip(free, accumulate(made), strict=False):
-            if not count:
+            if not count and version not in self.silent:
                 self.complain("a version that nobody made", None, f"{version}")
         return bounds
 
@@ -268,7 +277,7 @@ class Check:
             if base is not None:
                 observed[base].append((i, self.effects[i].reads))
         commits = {version: self.effects[i].writes for version, i in claimed.items()}
-        order = Order(plain_calls(self.records, self.effects, windows), commits, observed)
+        order = Order(plain_calls(self.records, self.effects, windows), commits, observed, self.silent)
         unexplained = order.search(self.before, self.after)
         if unexplained is not None:
             self.complain(unexplained.what, unexplained.record, f"at version {unexplained.version}")

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 # --- what is recorded ---
 
-Kind = Literal["write", "rollback", "snapshot", "scan", "get", "put"]
+Kind = Literal["write", "rollback", "snapshot", "scan", "get", "put", "vacuum"]
 # "r" a read, "w" a write, "(" begins a nested transaction, ")" commits it, "x" rolls it back.
 # A value of None means that nothing is there.
 Step = tuple[str, int, "int | None"]
 
 
 class Record(NamedTuple):
-    """One transaction: a block, a snapshot, or a single plain call."""
+    """One transaction: a block, a snapshot, or a single plain call; or a vacuum, which is as many as it likes."""
 
     process: int
     thread: int

@@ -79,12 +79,15 @@ class Order:
         calls: dict[int, Call],
         commits: dict[int, dict[int, int | None]],
         observed: dict[int, list[tuple[int, list[tuple[int, int | None]]]]],
+        silent: set[int],
     ) -> None:
         self.calls = calls
         self.commits = commits
         """What the transaction wrote that a version belongs to."""
         self.observed = observed
         """By version, who read it, and what they found."""
+        self.silent = silent
+        """The versions in which nothing need have changed."""
         self.values: dict[int, int | None] = {}
         self.deviating: set[int] = set()
         self.states: set[State] = {(frozenset(), frozenset())}
@@ -108,7 +111,8 @@ class Order:
                 self.commit(self.commits[version])
             elif version > before:
                 popping = [i for i in readers if self.calls[i].grouped and i not in self.finished]
-                self.states = {new for state in self.states for new in self.groups(state, writers + popping)}
+                made = {new for state in self.states for new in self.groups(state, writers + popping)}
+                self.states = made | (self.states if version in self.silent else set())
                 if not self.states:
                     return Unexplained("a version that nobody made", None, version)
             for i in due[version]:

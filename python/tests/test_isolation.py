@@ -7,7 +7,6 @@ That it does find it is shown by histories in which one thing was changed.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import random
 from collections import Counter
@@ -15,57 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from isolation_check import Report, Write, check
-from isolation_history import Kind, Record, Step, effects_of, fill, load, work
-from oocmap import OOCMap
+from isolation_history import Kind, Record, Step, effects_of
+from isolation_runs import THREADS, History, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-SPAWN = multiprocessing.get_context("spawn")
 TRANSACTIONS = int(os.environ.get("OOCMAP_TRANSACTIONS", "200000"))
 PROCESSES = 4
-THREADS = 4
-
-
-class History(NamedTuple):
-    """What was recorded, and the versions around it."""
-
-    records: list[Record]
-    before: int
-    after: int
-
-    def check(self) -> Report:
-        return check(*self)
-
-
-def recorded(tmp_path: Path, durability: str, processes: int, transactions: int) -> History:
-    """Let processes with threads do so many transactions in total."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    path = tmp_path / "map.ooc"
-    logs = [tmp_path / f"{process}.log" for process in range(processes)]
-    with OOCMap(path) as m:
-        with m.snapshot() as s:
-            before = s.version
-        first = fill(m)
-        start = SPAWN.Barrier(processes)
-        each = transactions // (processes * THREADS)
-        running = [
-            SPAWN.Process(
-                target=work, args=(str(path), durability, process, THREADS, each, seed, str(log), start)
-            )
-            for process, log in enumerate(logs)
-        ]
-        for process in running:
-            process.start()
-        for process in running:
-            process.join()
-            assert process.exitcode == 0
-        with m.snapshot() as s:
-            after = s.version
-        assert m.check() == []
-    return History([first, *(record for log in logs for record in load(log))], before, after)
 
 
 @pytest.mark.parametrize("durability", ["nometasync", "sync"])
@@ -490,8 +447,12 @@ def get(place: int, value: int | None, begin: int, end: int) -> Record:
     return call(3, ("r", place, value), begin=begin, end=end, kind="get")
 
 
-def seen(version: int, place: int, value: int | None) -> Record:
-    return Record(3, 99, "snapshot", 95, 96, version, [("r", place, value)])
+def seen(version: int, place: int, value: int | None, begin: int = 95) -> Record:
+    return Record(3, 99, "snapshot", begin, begin + 1, version, [("r", place, value)])
+
+
+def vacuumed(begin: int, end: int) -> Record:
+    return call(4, begin=begin, end=end, kind="vacuum")
 
 
 NOBODY = "a version that nobody made"
@@ -517,6 +478,10 @@ SMALL: dict[str, tuple[int, list[Record], str | None]] = {
     "nothing, in another process": (2, [pop(0, X, 1), pop(1, X, None), put(0, X, 5), seen(2, X, 5)], NO_READ),
     "old, then new": (2, [put(0, X, 5), get(X, 1, 20, 30), get(X, 5, 40, 50)], None),
     "new, then old": (2, [put(0, X, 5), get(X, 5, 20, 30), get(X, 1, 40, 50)], NO_READ),
+    "of a vacuum": (3, [put(0, X, 5, 30, 40), vacuumed(10, 50), seen(3, X, 5)], None),
+    "of a vacuum before": (3, [vacuumed(10, 20), put(0, X, 5, 30, 40), seen(2, X, 5)], NOBODY),
+    "after a vacuum": (3, [put(0, X, 5, 30, 40), seen(2, X, 5, 50), vacuumed(10, 45), seen(3, X, 5)], NOBODY),
+    "popped by a vacuum": (2, [vacuumed(10, 20), seen(2, X, None)], "stale read"),
     "inside a group": (2, [put(0, X, 5), put(0, X, 6), get(X, 5, 20, 30), seen(2, X, 6)], NO_ORDER),
 }
 
