@@ -355,7 +355,7 @@ fn apply(environment: &Environment, model: &mut Model, step: &Step) {
 /// Answers how many objects were deleted.
 fn vacuum(environment: &Environment) -> u64 {
     let vacuum = environment.vacuum(false).unwrap();
-    vacuum.wait(Duration::from_secs(60)).expect("it ends").unwrap().objects
+    vacuum.wait(Duration::from_mins(1)).expect("it ends").unwrap().objects
 }
 
 proptest! {
