@@ -30,6 +30,8 @@ use crate::{
 
 /// How many steps of marking are done between two looks at whether to go on.
 const STEPS: usize = 1 << 10;
+/// How many records are looked at before those that nothing leads to are listed.
+const RECORDS: usize = if cfg!(test) { 4 } else { 1 << 15 };
 /// For how long one transaction of a vacuum may work, so that others wait no longer; in tests as short as can be.
 const SLICE: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(5) };
 /// How long one that is called off waits for its turn to say so.
@@ -226,7 +228,7 @@ impl<'a, S: Supervisor> Collection<'a, S> {
         let mut found = Found::default();
         let marker = self.marker.as_ref().ok_or(Error::TransactionClosed)?;
         let version = Arc::clone(marker.version());
-        for _ in 0..STEPS {
+        for _ in 0..RECORDS {
             let from = next.to_be_bytes();
             let Some((key, stored)) =
                 version.snapshot().seek(Table::Objects, Bound::Included(&from), Direction::Forward)?
