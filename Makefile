@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 KILLS ?= 10000
 CASES ?= 20000
+SECONDS ?= 60
+MEGABYTES ?= 1000
 
 # Only what changes the compiled extension: the Python sources are used where they stand.
 SOURCES := $(wildcard Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml python/build.rs .cargo/config.toml) \
@@ -13,7 +15,7 @@ PYTHON_CHECKED := python/oocmap python/tests examples benches/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-rust test-python lint lint-rust lint-python bench crash fuzz docs wheel clean
+.PHONY: help run test test-rust test-python lint lint-rust lint-python bench crash soak fuzz docs wheel clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,9 +66,14 @@ lint-python: $(VENV)/.dev-tools ## Check the Python sources
 bench: $(VENV)/.extension $(VENV)/.dev-tools ## Measure against dict, pickle and LMDB; write docs/benchmarks.md
 	$(BIN)/python benches/python/run.py --write docs/benchmarks.md
 
-crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, KILLS times (10000)
-	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_kills.py \
+crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, readers and vacuums, KILLS times (10000)
+	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_kills.py python/tests/test_vacuum_kills.py \
 		-o faulthandler_timeout=7200
+
+soak: $(VENV)/.extension $(VENV)/.dev-tools ## Vacuum under load, SECONDS long (60), and MEGABYTES of data (1000)
+	OOCMAP_VACUUM_SECONDS=$(SECONDS) OOCMAP_VACUUM_MEGABYTES=$(MEGABYTES) OOCMAP_TRANSACTIONS=$$((20000 * $(SECONDS))) \
+		$(BIN)/python -m pytest -s python/tests/test_vacuum_graph.py python/tests/test_vacuum_size.py \
+		python/tests/test_isolation_vacuum.py -o faulthandler_timeout=7200
 
 fuzz: $(VENV)/.extension $(VENV)/.dev-tools ## Run the generated tests for long, CASES each (20000)
 	PROPTEST_CASES=$(CASES) cargo test --locked --release --package oocmap

@@ -11,8 +11,6 @@ import marshal
 from typing import Any, NamedTuple
 
 PROCESSES = 4
-TOGETHER = 8
-"""How many nodes are made at a time, at most."""
 NOBODY = -1
 Links = dict[int, "tuple[int | None, ...]"]
 
@@ -56,15 +54,13 @@ def walk(source: Any) -> Shadow:
     return Shadow(links, roots)
 
 
-def number_of(process: int, record: int, index: int) -> int:
-    """Return the number of a node: those that are made together have numbers beside each other."""
-    return (record * PROCESSES + process) * TOGETHER + index
+def number_of(record: int, count: int) -> int:
+    """Return the number of a node: those that are made together, or in one that is there, are beside each other."""
+    return record << 32 | count
 
 
-def made_with(number: int) -> range:
-    """Return the numbers of all that were made together with a node."""
-    first = number - number % TOGETHER
-    return range(first, first + TOGETHER)
+def record_of(number: int) -> int:
+    return number >> 32
 
 
 def extra(number: int) -> dict[str, Any]:
@@ -161,7 +157,7 @@ class Draft:
             if number in before.links:
                 del tx["live", number]
             self.remember(number, self.links[number], NOBODY if number in shared_too else self.process)
-        self.disown([other for number in gone for other in made_with(number)])
+        self.disown([other for number in gone for other in self.beside(number)])
         for name in before.roots.keys() | self.roots.keys():
             if before.roots.get(name) != self.roots.get(name):
                 if name in self.roots:
@@ -172,10 +168,18 @@ class Draft:
 
     def leading_to(self, number: int) -> list[int]:
         """Return who deleted what still leads to a node or was made with it, and is gone itself."""
-        made_with_it = [self.gone(other) for other in made_with(number) if other not in self.links]
-        return [who for key, who in self.tx.prefix(("from", number)).items() if key[2] not in self.links] + [
-            gone[1] for gone in made_with_it if gone is not None
+        beside = [who for other, (_, who) in self.beside(number).items() if other not in self.links]
+        return beside + [
+            who for key, who in self.tx.prefix(("from", number)).items() if key[2] not in self.links
         ]
+
+    def beside(self, number: int) -> dict[int, tuple[tuple[int | None, ...], int]]:
+        """Return what is gone of what was made with a node, or put into it when it was made."""
+        start, stop = (number_of(record_of(number) + more, 0) for more in (0, 1))
+        return {
+            key[1]: marshal.loads(value)
+            for key, value in self.tx.range(("gone", start), ("gone", stop)).items()
+        }
 
     def disown(self, numbers: list[int]) -> None:
         """Say of what others deleted before that it may go, with all that may go with it."""
@@ -184,7 +188,7 @@ class Draft:
             gone = self.gone(number)
             if gone is not None and gone[1] not in (NOBODY, self.process):
                 self.remember(number, gone[0], NOBODY)
-                numbers += [*made_with(number), *(linked for linked in gone[0] if linked is not None)]
+                numbers += [*self.beside(number), *(linked for linked in gone[0] if linked is not None)]
 
     def remember(self, number: int, links: tuple[int | None, ...] = (), process: int | None = None) -> None:
         """Say that a node is gone, and by whom; or that it is not, or that it does not matter any more."""

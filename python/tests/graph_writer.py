@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from graph_shadow import Draft, extra, number_of
+from graph_shadow import PROCESSES, Draft, extra, number_of, record_of
 from oocmap import OOCMap, StaleObjectError
 
 if TYPE_CHECKING:
@@ -38,13 +38,16 @@ class Writer:
 
     # --- what a node is made of ---
 
-    def plant(self) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+    def plant(self, into: Any = None) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
         """Return a plain node that leads to others, some of them stored ones, and all that are new."""
         long = self.chance.random() < 0.05
         new: list[dict[str, Any]] = []
-        self.count += 1
-        for index in range(self.chance.randint(1, 6)):
-            number = number_of(self.process, self.count, index)
+        record = None if into is None else record_of(into["id"])
+        for _ in range(self.chance.randint(1, 6)):
+            self.count += 1
+            unique = self.count * PROCESSES + self.process
+            record = unique if record is None else record
+            number = number_of(record, unique)
             new.append({"id": number, "links": [], **extra(number)})
         for index, node in enumerate(new):
             if index:  # each is reached from those before it
@@ -107,7 +110,7 @@ class Writer:
         """Store a new node in another one."""
         target = self.somewhere()
         if target is not None:
-            node, new = self.plant()
+            node, new = self.plant(target)
             if self.chance.random() < 0.5 and target["links"]:
                 target["links"][self.chance.randrange(len(target["links"]))] = node
             else:
