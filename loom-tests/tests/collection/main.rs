@@ -154,6 +154,39 @@ macro_rules! models {
             untold_handles_with(Twist::None);
         }
 
+        /// A process reads a version from before, at any moment of the vacuum, or fails to keep to that.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn snapshots_with(twist: Twist) {
+            loom::model(move || {
+                let mut version = garbage();
+                version.entries.insert(PARENT);
+                let shared = Shared::new(version);
+                let reader = {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || {
+                        let snapshot = shared.database.pin();
+                        let first = snapshot.reachable(&snapshot.entries);
+                        let later = match twist {
+                            Twist::ReadsWhatIsNewest => shared.database.pin(),
+                            _ => snapshot.clone(),
+                        };
+                        let objects: BTreeSet<_> = later.objects.keys().copied().collect();
+                        assert!(first.is_subset(&objects), "a snapshot has changed");
+                    })
+                };
+                shared.unlink(PARENT);
+                let ended = vacuum(&shared.database, None, Stop::Never, twist);
+                assert_eq!(ended, Ok(Outcome::Finished));
+                reader.join().unwrap();
+                assert_collected(&shared.database);
+            });
+        }
+
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn a_snapshot_stays_what_it_is() {
+            snapshots_with(Twist::None);
+        }
+
         /// The same with a vacuum that is stopped, and with another one after it, which is told of the handle.
         fn what_is_left_is_ended(stop: impl Fn(usize) -> Stop) {
             for stop in (0..STEPS).map(stop) {
@@ -237,6 +270,17 @@ fn who_tells_of_handles_can_use_them() {
 #[test]
 fn untold_handles_are_refused_or_good() {
     sound::untold_handles_are_refused_or_good();
+}
+
+#[test]
+fn a_snapshot_stays_what_it_is() {
+    sound::a_snapshot_stays_what_it_is();
+}
+
+#[test]
+#[should_panic(expected = "a snapshot has changed")]
+fn what_is_read_has_to_be_pinned() {
+    sound::snapshots_with(Twist::ReadsWhatIsNewest);
 }
 
 #[test]

@@ -19,13 +19,15 @@ pub(crate) enum Stop {
 /// More steps than a vacuum has in the models in which it is stopped.
 pub(crate) const STEPS: usize = 17;
 
-/// What a run has that others have not: a collector that breaks the contract of its steps, or many notes.
+/// What a run has that others have not: someone who breaks a contract, or many notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Twist {
     None,
     IgnoresLastNotes,
     LooksForLastNotesBefore,
     ListsWhatIsNew,
+    /// A reader looks at the newest version, not at the one that it pinned.
+    ReadsWhatIsNewest,
     /// Someone notes something while handles are asked for.
     EarlyNote,
     /// Others note as fast as it marks.
