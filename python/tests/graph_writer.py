@@ -31,7 +31,7 @@ class Writer:
         """Handles by the number of their node."""
         self.count = 0
         self.deleted: list[int] = []
-        self.done = {"transactions": 0, "came back": 0, "stale": 0, "rolled back": 0}
+        self.done = {"transactions": 0, "came back": 0, "stale": 0, "lost": 0, "rolled back": 0}
         self.tx: Any = None
         self.draft: Any = None
         self.made: set[int] = set()

@@ -167,6 +167,6 @@ def test_a_graph_under_four_processes_and_a_vacuum_in_a_loop(path: Path, m: OOCM
     assert m.stats()["objects"] == 0
     assert m.check() == []
     assert min(done[what] for what in ("came back", "stale", "handed", "snapshots held over a swap")) > 0
-    assert done["lost"] <= 3 + done["came back"] // 50
+    assert done["lost"] <= 3 + done["came back"] // 200
     assert done["swaps"] > SECONDS
     assert done["objects deleted"] > done["vacuums"]
