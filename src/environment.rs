@@ -439,13 +439,15 @@ fn open_core(
         return Ok(found);
     }
     let core = Arc::new(Core::new(generations));
-    if !options.readonly {
-        // It can be done later as well, by the next vacuum.
-        let _ = end_marking_of_the_dead(&core);
-    }
     let fresh = Opened::new(&core);
     let found = fresh.share(core);
     opened.push(fresh);
+    // What follows may wait, too.
+    drop(opened);
+    if !options.readonly {
+        // It can be done later as well, by the next vacuum.
+        let _ = end_marking_of_the_dead(&found.0);
+    }
     Ok(found)
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import oocmap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
@@ -168,3 +168,13 @@ def verify(s: Any, worker: int, current: int) -> int:
     assert inner["log"] == {number: [number] * (number % 50) for number in nested[-KEPT:]}
     assert s["count", worker] == len(wide) + len(nested)
     return len(wide) + len(nested)
+
+
+def forget(m: oocmap.OOCMap, workers: Iterable[int]) -> None:
+    """Delete what workers committed, which was looked at, so that the map stays small."""
+    with m.transaction() as tx:
+        for worker in workers:
+            if ("inner", worker) in tx:
+                tx["inner", worker] = None
+            for key in [*tx.prefix(("mirror", -worker)), *tx.prefix(("entry", worker))]:
+                del tx[key]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import pickle
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -22,7 +20,7 @@ from oocmap import (
     TransactionError,
     VacuumWarning,
 )
-from vacuuming import EACH, PATIENCE, objects, strand, writing
+from vacuuming import EACH, PATIENCE, objects, run_program, strand, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -360,24 +358,13 @@ def test_what_a_process_left_is_vacuumed_by_the_next(path: Path) -> None:
 @pytest.mark.parametrize("end", ["", "m.close()", "del m", "time.sleep(0.02)", "time.sleep(0.02); m.close()"])
 def test_the_end_is_not_delayed(path: Path, end: str) -> None:
     program = f"""
-import sys, time
-import oocmap
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from vacuuming import strand
 m = oocmap.OOCMap(sys.argv[1], durability="nometasync", auto_vacuum=100)
 strand(m, 3000)
 m["done"] = time.time()
 {end}
 """
-    ended = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-W", "error", "-c", program, path],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    run_program(program, path)
     now = time.time()
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     with OOCMap(path) as m:
         assert now - m["done"] < 10
         assert m.check() == []

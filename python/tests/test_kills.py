@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import oocmap
 import pytest
-from killing import Team, commit, verify
+from killing import Team, commit, forget, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,12 +63,7 @@ def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
                         assert time.monotonic() < patience, "another process does not go on"
                         time.sleep(0.001)
                 if kill % 50 == 49:
-                    with m.transaction() as tx:  # keep it small; what a worker committed was looked at
-                        for gone in dead.keys() - tidy:
-                            if ("inner", gone) in tx:
-                                tx["inner", gone] = None
-                            for key in [*tx.prefix(("mirror", -gone)), *tx.prefix(("entry", gone))]:
-                                del tx[key]
+                    forget(m, dead.keys() - tidy)
                     tidy.update(dead)
             for slot in range(ALIVE):
                 worker, current = team.kill(slot)

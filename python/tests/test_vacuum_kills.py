@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from killing import NUMBER, Team, commit, verify
+from killing import NUMBER, Team, commit, forget, verify
 from oocmap import OOCMap
 
 if TYPE_CHECKING:
@@ -108,12 +108,7 @@ def test_what_was_acknowledged_survives_kills_and_swaps(path: Path) -> None:
                 if number % 50 == 49:
                     assert m.check() == []
                     kept.append(number)
-                    with m.transaction() as tx:  # keep it small; what a worker committed was looked at
-                        for gone in dead.keys() - tidy:
-                            if ("inner", gone) in tx:
-                                tx["inner", gone] = None
-                            for key in [*tx.prefix(("mirror", -gone)), *tx.prefix(("entry", gone))]:
-                                del tx[key]
+                    forget(m, dead.keys() - tidy)
                     tidy.update(dead)
             for slot in range(len(ROLES)):
                 kill(slot)

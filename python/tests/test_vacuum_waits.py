@@ -10,8 +10,6 @@ import os
 import pickle
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -22,7 +20,7 @@ import oocmap
 import pytest
 from interrupting import needs_timers
 from oocmap import ClosedError, OOCMap, ReadOnlyError, TransactionError, VacuumProgress, VacuumResult
-from vacuuming import EACH, PATIENCE, objects, strand, writing
+from vacuuming import EACH, PATIENCE, objects, run_program, strand, writing
 
 # --- what it tells ---
 
@@ -317,24 +315,8 @@ def test_a_vacuum_is_made_by_the_map_only() -> None:
 
 def at_exit(path: Path, program: str) -> None:
     """Run a program that ends while a vacuum runs: soon, and without a word."""
-    program = f"""
-import sys, threading, time
-import oocmap
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from vacuuming import strand
-m = oocmap.OOCMap(sys.argv[1])
-strand(m, 3000)
-{program}
-"""
     begun = time.monotonic()
-    ended = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-W", "error", "-c", program, path],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    run_program(f"m = oocmap.OOCMap(sys.argv[1])\nstrand(m, 3000)\n{program}", path)
     assert time.monotonic() - begun < PATIENCE / 2
     with OOCMap(path) as m:
         assert m.check() == []

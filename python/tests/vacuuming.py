@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +33,24 @@ def strand(m: OOCMap, count: int = 1, size: int = 0) -> None:
     with m.transaction() as tx:
         for number in range(count):
             del tx["left", number], tx["right", number]
+
+
+def run_program(program: str, path: Path) -> None:
+    """Run a program on a map in an interpreter of its own, which ends well and without a word."""
+    preamble = f"""
+import sys, threading, time
+import oocmap
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from vacuuming import strand
+"""
+    ended = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-W", "error", "-c", preamble + program, path],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def objects(m: OOCMap) -> int:

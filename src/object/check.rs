@@ -2,7 +2,7 @@
 
 mod objects;
 
-use std::{collections::HashMap, fmt, ops::Bound};
+use std::{collections::HashMap, fmt};
 
 use self::objects::Objects;
 use super::read_transaction::ReadTransaction;
@@ -14,7 +14,7 @@ use crate::{
         record::{RecordView, Reference, check::References},
         scalar::Scalar,
     },
-    store::{Direction, ReadTables, Snapshot, Table},
+    store::{ReadTables, Snapshot, Table},
     txn::{
         entry,
         ledger::Condemned,
@@ -151,8 +151,7 @@ impl<'t> Check<'t, '_> {
         table: Table,
         mut visit: impl FnMut(&mut Self, &'t [u8], &'t [u8]) -> Result<()>,
     ) -> Result<()> {
-        let begun = self.snapshot.cursor(table, Bound::Unbounded, Bound::Unbounded, Direction::Forward);
-        let mut cursor = match begun {
+        let mut cursor = match self.snapshot.whole(table) {
             Ok(cursor) => cursor,
             Err(error) => {
                 self.note(format!("the table of {table:?}"), &error);

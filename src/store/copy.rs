@@ -76,8 +76,7 @@ impl CompactCopy {
         let mut todo = Vec::new();
         let mut total = 0;
         for table in all_tables().rev() {
-            let all = (Bound::Unbounded, Bound::Unbounded);
-            todo.push((table, version.cursor(table, all.0, all.1, Direction::Forward)?));
+            todo.push((table, version.whole(table)?));
             total += version.len(table)?;
         }
         let progress = Progress { copied: 0, total, is_complete: false };

@@ -270,8 +270,7 @@ impl Store {
     }
 
     /// The cap of the present or last write transaction.
-    #[cfg(test)]
-    pub(super) fn max_size(&self) -> Option<u64> {
+    pub(crate) fn max_size(&self) -> Option<u64> {
         Some(self.max_size.load(Ordering::Relaxed)).filter(|max_size| *max_size != 0)
     }
 

@@ -247,6 +247,15 @@ impl Snapshot {
         Ok(TreeCursor { walk, version: self.txn_id(), store: self.store.id() })
     }
 
+    /// A walk through all entries of a table.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupted`].
+    pub(crate) fn whole(&self, table: Table) -> Result<TreeCursor> {
+        self.cursor(table, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
+    }
+
     /// The place of bytes that this snapshot returned, or of a part of them; nothing for any other bytes.
     #[inline]
     pub(crate) fn locate(&self, bytes: &[u8]) -> Option<Location> {

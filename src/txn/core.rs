@@ -111,6 +111,11 @@ impl Core {
         let _ = self.reminder.set(remind);
     }
 
+    /// What a transaction wants that nobody asked for: it stays below the map's cap, and may be done again.
+    pub(crate) fn upkeep(&self) -> Terms {
+        Terms { durability: Durability::NoMetaSync, max_size: self.generations.current().max_size() }
+    }
+
     /// Whether this process is a fork of the one that opened the map.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {

@@ -211,12 +211,8 @@ impl Condemned {
 
 /// The slots that the others lead to, within a record of which some go.
 pub(crate) fn what_stays(record: RecordView<'_>, gone: &[u32]) -> Result<HashSet<u32>> {
-    let mut starts = Vec::new();
-    for slot in 0..record.slots() as u32 {
-        if record.slot(slot)?.exported && !gone.contains(&slot) {
-            starts.push(record.slot_node(slot)?);
-        }
-    }
+    let starts = record.exported()?.into_iter().filter(|slot| !gone.contains(slot));
+    let starts = starts.map(|slot| record.slot_node(slot)).collect::<Result<_>>()?;
     Ok(record.reach(starts)?.slots)
 }
 
@@ -268,22 +264,24 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Lists condemned records, in the place of those that were listed around them.
     pub(crate) fn condemn(&mut self, batch: &Batch) -> Result<()> {
-        let key = batch.key();
-        if batch.len() > 0 {
-            let value = batch.encode()?;
-            return self.write(Table::Header, &key, &value);
-        }
-        if self.get(Table::Header, &key)?.is_some() { self.erase(Table::Header, &key) } else { Ok(()) }
+        let value = if batch.len() > 0 { Some(batch.encode()?) } else { None };
+        self.list(&batch.key(), value.as_deref())
     }
 
     /// Lists the slots of a record that go while it stays, if any.
     pub(crate) fn condemn_slots(&mut self, record: u64, slots: &[u32]) -> Result<()> {
-        let key = key_of(PARTLY, &record.to_be_bytes());
-        if !slots.is_empty() {
-            let value: Vec<u8> = slots.iter().flat_map(|slot| slot.to_le_bytes()).collect();
-            return self.write(Table::Header, &key, &value);
+        let value: Vec<u8> = slots.iter().flat_map(|slot| slot.to_le_bytes()).collect();
+        let value = (!value.is_empty()).then_some(value.as_slice());
+        self.list(&key_of(PARTLY, &record.to_be_bytes()), value)
+    }
+
+    /// Stores a list, or deletes the one that is there when there is nothing to list.
+    fn list(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        match value {
+            Some(value) => self.write(Table::Header, key, value),
+            None if self.get(Table::Header, key)?.is_some() => self.erase(Table::Header, key),
+            None => Ok(()),
         }
-        if self.get(Table::Header, &key)?.is_some() { self.erase(Table::Header, &key) } else { Ok(()) }
     }
 
     /// Drops at most so many notes and, when a vacuum begins anew or is called off, lists; answers whether that was all.

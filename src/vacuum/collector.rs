@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     compact::alive,
-    mark::{Dead, Marker, Stray, exported, reach_of},
+    mark::{Dead, Marker, Stray, reach_of},
     report::VacuumStep,
 };
 use crate::{
@@ -196,29 +196,28 @@ impl<'a, S: Supervisor> Collection<'a, S> {
     fn tidy_entries(&mut self) -> Result<()> {
         let mut strays = std::mem::take(&mut self.marker()?.strays);
         self.collected.left_more |= self.marker()?.has_more_strays;
+        for Stray { record, slots, .. } in &mut strays {
+            let is_held = |slot| self.held_by_others.contains(&ObjectId { record: *record, slot });
+            slots.retain(|slot| !is_held(*slot) && !is_held(Live::WHOLE));
+        }
         let version = Arc::clone(self.marker()?.version());
         let then = version.snapshot();
         while !strays.is_empty() {
-            let held = std::mem::take(&mut self.held_by_others);
-            let mut collected = self.collected;
-            let tidied = self.write(|state| {
+            let (objects, had_links) = self.write(|state| {
                 let begun = Instant::now();
-                while let Some(Stray { key, record, mut slots }) = strays.pop() {
-                    let is_held = |slot| held.contains(&ObjectId { record, slot });
-                    slots.retain(|slot| !is_held(*slot) && !is_held(Live::WHOLE));
+                let mut tidied = (0, false);
+                while let Some(Stray { key, slots, .. }) = strays.pop() {
                     let (objects, had_links) =
                         state.tidy_entry(&key, &slots, then.get(Table::Entries, &key)?)?;
-                    collected.objects += objects;
-                    collected.left_more |= had_links;
+                    tidied = (tidied.0 + objects, tidied.1 | had_links);
                     if begun.elapsed() > SLICE {
                         break;
                     }
                 }
-                Ok(collected)
-            });
-            self.held_by_others = held;
-            let longest = self.collected.longest;
-            self.collected = Collected { longest, ..tidied? };
+                Ok(tidied)
+            })?;
+            self.collected.objects += objects;
+            self.collected.left_more |= had_links;
         }
         Ok(())
     }
@@ -246,7 +245,7 @@ impl<'a, S: Supervisor> Collection<'a, S> {
             match marker.dead(view)? {
                 None => {}
                 Some(Dead::Record) => {
-                    found.objects += reach_of(view, &exported(view)?)?.slots.len() as u64;
+                    found.objects += reach_of(view, &view.exported()?)?.slots.len() as u64;
                     found.records += 1;
                     match found.batches.last_mut() {
                         Some(batch) if batch.is_around(record) => batch.insert(record),

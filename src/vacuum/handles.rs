@@ -6,14 +6,9 @@ use crate::{
     coord::collection::{Ledger, Phase},
     error::Result,
     format::record::ObjectId,
-    options::Durability,
     store::{Holder, ReadTables, Snapshot, Table},
     sync::{Arc, Weak},
-    txn::{
-        core::{Core, Terms},
-        ledger::Note,
-        patience::Patience,
-    },
+    txn::{core::Core, ledger::Note, patience::Patience},
 };
 
 /// How often the thread looks whether the map is still open, when nobody tells it.
@@ -53,11 +48,10 @@ fn answer(weak: &Weak<Core>) {
 fn tell(core: &Arc<Core>, holder: &Holder, question: u32) -> Result<()> {
     let newest = core.pin_committed()?;
     if newest.header().phase == Phase::Marking && !core.generations.current().readonly() {
-        let terms = Terms { durability: Durability::NoMetaSync, max_size: None };
         for some in worth_telling(core, newest.snapshot())?.chunks(MOST) {
             // The wait may be long, and must not keep the map open.
             let mut is_closed = || Arc::strong_count(core) == 1;
-            core.write_alone(terms, &mut Patience::new(None).until(&mut is_closed), |state| {
+            core.write_alone(core.upkeep(), &mut Patience::new(None).until(&mut is_closed), |state| {
                 if state.phase() == Phase::Marking {
                     some.iter().try_for_each(|id| state.note_as(Note { id: *id, is_held: true }))
                 } else {

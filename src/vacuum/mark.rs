@@ -85,7 +85,7 @@ pub(super) struct Marker {
 impl Marker {
     pub(super) fn new(version: Arc<Pinned>) -> Result<Self> {
         Ok(Self {
-            entries: whole_table(version.snapshot(), Table::Entries)?,
+            entries: version.snapshot().whole(Table::Entries)?,
             has_entries: true,
             version,
             whole: RoaringTreemap::new(),
@@ -143,7 +143,7 @@ impl Marker {
         }
         let Some(partly) = self.partly.get(&id) else { return Ok(Some(Dead::Record)) };
         let met = reach_of(record, &partly.met)?.slots;
-        let slots: Vec<u32> = exported(record)?.into_iter().filter(|slot| !met.contains(slot)).collect();
+        let slots: Vec<u32> = record.exported()?.into_iter().filter(|slot| !met.contains(slot)).collect();
         let objects = reach_of(record, &slots)?.slots.difference(&met).count() as u64;
         Ok((!slots.is_empty()).then_some(Dead::Slots(slots, objects)))
     }
@@ -172,7 +172,7 @@ impl Marker {
                     self.long
                         .extend(named.outside.into_iter().map(|slot| ObjectId { record: record.id(), slot }));
                 }
-                let exported = exported(record)?;
+                let exported = record.exported()?;
                 if !exported.is_empty() {
                     let reached = record.reach(vec![record.root()?])?.slots;
                     let slots: Vec<_> = exported.into_iter().filter(|slot| !reached.contains(slot)).collect();
@@ -210,7 +210,7 @@ impl Marker {
             late.push(id);
         }
         let (frame, record) = open_record(stored)?;
-        let exported = exported(record)?;
+        let exported = record.exported()?;
         let Some(partly) = self.partly.get(&id) else { return Ok(true) };
         if !frame.has_links && exported.iter().all(|slot| partly.met.contains(slot)) {
             self.partly.remove(&id);
@@ -271,10 +271,6 @@ impl Marker {
     }
 }
 
-fn whole_table(snapshot: &Snapshot, table: Table) -> Result<TreeCursor> {
-    snapshot.cursor(table, Bound::Unbounded, Bound::Unbounded, Direction::Forward)
-}
-
 /// A walk through the parts of a long container that may refer to something.
 fn begin_scan(snapshot: &Snapshot, id: ObjectId) -> Result<Option<TreeCursor>> {
     let (place, next) = (Place::new(id), Place::new(ObjectId { slot: id.slot + 1, ..id }));
@@ -286,17 +282,6 @@ fn begin_scan(snapshot: &Snapshot, id: ObjectId) -> Result<Option<TreeCursor>> {
         // A handle may be to something that is gone.
         _ => Ok(None),
     }
-}
-
-/// The slots that other places may refer to.
-pub(super) fn exported(record: RecordView<'_>) -> Result<SmallVec<[u32; 8]>> {
-    let mut exported = SmallVec::new();
-    for slot in 0..record.slots() as u32 {
-        if record.slot(slot)?.exported {
-            exported.push(slot);
-        }
-    }
-    Ok(exported)
 }
 
 /// What some slots of a record lead to; those that it has.

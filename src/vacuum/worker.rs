@@ -14,7 +14,6 @@ use crate::{
     },
     error::{Error, Result},
     format::header::Header,
-    options::Durability,
     store::{Store, StoreStats, VACUUM_THREAD, fork_generation},
     sync::{Arc, Mutex, Weak},
     txn::{
@@ -117,14 +116,14 @@ struct Automatic {
 
 impl Automatic {
     fn note(&mut self, report: &Report) {
-        self.pause = match report {
+        match report {
             Err(error) if !matches!(**error, Error::Interrupted | Error::Closed) => {
                 self.failure = Some(Arc::clone(error));
-                (self.pause * 2).clamp(RETRY.0, RETRY.1)
+                self.pause = (self.pause * 2).clamp(RETRY.0, RETRY.1);
+                self.rest = Some(Instant::now() + self.pause);
             }
-            _ => Duration::ZERO,
-        };
-        self.rest = Some(Instant::now() + self.pause);
+            _ => (self.pause, self.rest) = (Duration::ZERO, None),
+        }
     }
 }
 
@@ -157,7 +156,7 @@ impl Vacuums {
         if self.automatic.lock().rest.is_some_and(|rest| Instant::now() < rest) {
             return;
         }
-        let terms = Terms { durability: Durability::NoMetaSync, max_size: None };
+        let Some(terms) = self.core.upgrade().map(|core| core.upkeep()) else { return };
         if let Some(worker) = self.tasks.remind(Job { compact: true, is_automatic: true, terms }) {
             // Without a thread there is none until the next time.
             let _ = self.start(worker);
@@ -216,8 +215,7 @@ pub(crate) fn end_marking_of_the_dead(core: &Arc<Core>) -> Result<()> {
         return Ok(());
     }
     let _right = Right(store);
-    let terms = Terms { durability: Durability::NoMetaSync, max_size: None };
-    core.write_alone(terms, &mut Patience::new(Some(PATIENCE)), |state| {
+    core.write_alone(core.upkeep(), &mut Patience::new(Some(PATIENCE)), |state| {
         if is_marking(state.header()) {
             state.set_phase(Phase::Idle);
         }
@@ -265,18 +263,16 @@ fn vacuum(core: &Weak<Core>, task: &Task<Job, Report>) -> Result<Vacuumed> {
     }
     let before = stats(core)?;
     let mut report = Vacuumed { size_before: before.file_size, ..Vacuumed::default() };
-    let note = |report: &mut Vacuumed, collected: Collected| {
-        report.objects += collected.objects;
-        report.longest_wait = report.longest_wait.max(collected.longest);
-    };
     for _ in 0..ROUNDS {
         let mut collection = Collection::new(core, task.job.terms, task);
         let outcome = collect(&mut collection, || task.is_cancelled());
-        note(&mut report, collection.collected);
         if outcome? == Outcome::Cancelled {
             return Err(Error::Interrupted);
         }
-        if !collection.collected.left_more {
+        let Collected { objects, longest, left_more } = collection.collected;
+        report.objects += objects;
+        report.longest_wait = report.longest_wait.max(longest);
+        if !left_more {
             break;
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use smallvec::SmallVec;
+
 use super::{Container, ContainerKind, Named, Node, ObjectId, RecordView};
 use crate::error::Result;
 
@@ -54,16 +56,26 @@ impl<'a> RecordView<'a> {
         Ok(reach)
     }
 
-    /// The root and all that something outside refers to.
-    fn entrances(&self) -> Result<Vec<Node<'a>>> {
-        let mut entrances = vec![self.root()?];
+    /// The slots that something outside refers to.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    pub(crate) fn exported(&self) -> Result<SmallVec<[u32; 8]>> {
+        let mut exported = SmallVec::new();
         for number in 0..self.slots() as u32 {
-            let slot = self.slot(number)?;
-            if slot.exported {
-                entrances.push(self.mutable(slot.kind, number)?);
+            if self.slot(number)?.exported {
+                exported.push(number);
             }
         }
-        Ok(entrances)
+        Ok(exported)
+    }
+
+    /// The root and all that something outside refers to.
+    fn entrances(&self) -> Result<Vec<Node<'a>>> {
+        let exported = self.exported()?;
+        let roots = [self.root()].into_iter();
+        roots.chain(exported.into_iter().map(|number| self.slot_node(number))).collect()
     }
 
     /// Visits all nodes that some lead to, once for each place; a container's elements once.
