@@ -20,6 +20,11 @@ const GIB: usize = 1 << 30;
 /// The amounts of address space to ask for, until one is granted.
 pub(super) const RESERVATIONS: [usize; 5] = [1024 * GIB, 256 * GIB, 64 * GIB, 16 * GIB, 4 * GIB];
 
+/// Whether less address space may be granted where so much was not; emulators such as valgrind call it invalid.
+pub(super) fn asks_too_much(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::InvalidInput)
+}
+
 /// A range of addresses that shows the file, and what it grows to within the range.
 #[derive(Debug)]
 pub(super) struct Mapping(MmapRaw);

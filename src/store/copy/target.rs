@@ -20,7 +20,7 @@ use super::{
         fault::{free_space, name_full_disk, translate},
         fork::{self, Own},
         lmdb::{Store, Tables},
-        map::RESERVATIONS,
+        map::{RESERVATIONS, asks_too_much},
         table::{Entry, Table},
     },
     PIECE,
@@ -273,7 +273,7 @@ impl PrivateEnv {
             let _whole = fork::hold_off();
             // SAFETY: the file is empty, and nobody else's.
             match unsafe { env_options.open(path) } {
-                Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory => {
+                Err(heed::Error::Io(error)) if asks_too_much(&error) => {
                     refusal = heed::Error::Io(error);
                 }
                 opened => return opened.map(|env| Self { env: Some(Own::new(env)) }),

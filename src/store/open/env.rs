@@ -14,7 +14,7 @@ use super::{
         examine::Contents,
         fork, identity as identity_of,
         lmdb::{Environment, Store, Tables, WriteKind, page_size, usable},
-        map::RESERVATIONS,
+        map::{RESERVATIONS, asks_too_much},
         reader_table::ReaderTable,
         table::Table,
     },
@@ -149,7 +149,7 @@ impl Opening<'_> {
             // local disk; the locks are LMDB's own. Nobody but this engine may write to the file, which its
             // users are told.
             match unsafe { env_options.open(path) } {
-                Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory => {
+                Err(heed::Error::Io(error)) if asks_too_much(&error) => {
                     refusal = heed::Error::Io(error);
                 }
                 opened => return opened,
