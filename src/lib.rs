@@ -26,7 +26,7 @@ pub use error::{Error, Result};
 pub use format::{
     builder::{Block, Draft, Role, ValueBuilder},
     key::{Key, KeyBytes, MAX_DEPTH, encode_bytes, encode_int, encode_str},
-    record::{Checked, Container, ContainerKind, Node, ObjectId, RecordView, Reference, Text},
+    record::{Checked, Container, ContainerKind, Node, Nodes, ObjectId, RecordView, Reference, Text},
     scalar::{Scalar, bytes_int, int_bytes},
     temporal::{Date, Time, Zone},
     word::Word,
@@ -37,7 +37,7 @@ pub use object::{
         ContainerView, Element, Hold, Keep, Long, Members, ReadObjects, Reader, Run, RunElements, Tables,
     },
     entry_ref::EntryRef,
-    held::Held,
+    held::{Held, RecordPlace},
     read_transaction::{ReadTransaction, Scan},
     scope::{Scope, Stored, find},
     shared_transaction::{Copied, SharedScan},

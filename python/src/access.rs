@@ -248,6 +248,19 @@ impl Access {
         }))
     }
 
+    /// The version that everything is read in now, unless a transaction or deferred writes have a say.
+    #[inline]
+    pub(crate) fn version(&self, py: Python<'_>) -> PyResult<Option<ReadTransaction>> {
+        match self {
+            Self::Live { opened, .. } => match opened.with(Now::of)? {
+                Now::Version(read) => Ok(Some(read)),
+                Now::Own(_) | Now::Deferred(_) => Ok(None),
+            },
+            Self::Version { kept, .. } => kept.read(py).map(Some),
+            Self::Write { .. } => Ok(None),
+        }
+    }
+
     /// The newest version, with what this process deferred.
     #[cold]
     fn settled(&self, py: Python<'_>) -> PyResult<ReadTransaction> {

@@ -1,39 +1,118 @@
 //! The Python strings of symbols, made once for each map.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
 
-use oocmap::{Held, Hold, Scope};
+use oocmap::{Held, Hold, ReadTransaction, Scope};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{access::Access, buffer::Borrows, errors::OrRaise};
 
-/// Python strings by symbol.
-#[derive(Debug, Default)]
-pub(crate) struct Names(Mutex<Vec<Option<Py<PyString>>>>);
+/// How many strings are in one row of [`Names`].
+const ROW: usize = 256;
+/// How many rows there are; together they have room for all symbols that a map may have.
+const ROWS: usize = 256;
+/// How many names are remembered by the objects that they were looked up with.
+const RECENT: usize = 512;
+
+/// Python strings by symbol, which are made once and then read without a lock.
+pub(crate) struct Names {
+    rows: [OnceLock<Box<[OnceLock<Py<PyString>>; ROW]>>; ROWS],
+    /// One more than the symbols whose very string objects were looked up of late, by their address.
+    recent: [AtomicU32; RECENT],
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { rows: [const { OnceLock::new() }; ROWS], recent: [const { AtomicU32::new(0) }; RECENT] }
+    }
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Names").finish_non_exhaustive()
+    }
+}
 
 impl Names {
+    /// The string of a symbol, if it was made before.
+    #[inline]
+    fn made(&self, symbol: u32) -> Option<&Py<PyString>> {
+        self.rows.get(symbol as usize / ROW)?.get()?[symbol as usize % ROW].get()
+    }
+
     /// The Python string of a symbol that a record holds.
-    pub(crate) fn get<'py>(
+    #[cold]
+    fn make<'py>(
         &self,
         py: Python<'py>,
-        held: &Held,
+        scope: &impl Scope,
         symbol: u32,
+        settled: u32,
     ) -> PyResult<Bound<'py, PyString>> {
         // A symbol of a transaction that may still be rolled back could mean another text later.
-        if symbol >= held.settled_symbols() {
-            return Ok(PyString::new(py, &held.symbol(symbol).or_raise()?));
+        if symbol >= settled {
+            return Ok(PyString::new(py, &scope.symbol(symbol).or_raise()?));
         }
-        let index = symbol as usize;
-        if let Some(Some(name)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index) {
-            return Ok(name.bind(py).clone());
+        let name = PyString::intern(py, &scope.symbol(symbol).or_raise()?);
+        if let Some(row) = self.rows.get(symbol as usize / ROW) {
+            let row = row.get_or_init(|| Box::new([const { OnceLock::new() }; ROW]));
+            let _ = row[symbol as usize % ROW].set(name.clone().unbind());
         }
-        let name = PyString::intern(py, &held.symbol(symbol).or_raise()?);
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() <= index {
-            names.resize_with(index + 1, || None);
-        }
-        names[index] = Some(name.clone().unbind());
         Ok(name)
+    }
+}
+
+/// What the leaves of a record are made with: its symbols and shared values.
+#[derive(Clone, Copy)]
+pub(crate) struct Texts<'a, S> {
+    names: &'a Names,
+    scope: &'a S,
+    /// Symbols below this number always mean what they mean now.
+    settled: u32,
+}
+
+impl<'a> Texts<'a, ReadTransaction> {
+    /// Those of a version.
+    pub(crate) fn of(read: &'a ReadTransaction, origin: &'a Origin) -> Self {
+        Self { names: &origin.names, scope: read, settled: read.symbols() }
+    }
+}
+
+impl<S: Scope> Texts<'_, S> {
+    /// The Python string of a symbol.
+    #[inline]
+    pub(crate) fn name<'py>(&self, py: Python<'py>, symbol: u32) -> PyResult<Bound<'py, PyString>> {
+        match self.names.made(symbol).filter(|_| symbol < self.settled) {
+            Some(name) => Ok(name.bind(py).clone()),
+            None => self.names.make(py, self.scope, symbol, self.settled),
+        }
+    }
+
+    /// The encoding of a shared value.
+    pub(crate) fn shared(&self, id: u64) -> PyResult<&[u8]> {
+        self.scope.shared(id).or_raise()
+    }
+
+    /// The symbol of a text, when it has one.
+    #[inline]
+    pub(crate) fn symbol_of(&self, text: &Bound<'_, PyString>) -> Option<u32> {
+        // Names in programs are the same interned objects each time, and the ones here live as long as this does.
+        let recent = &self.names.recent[(text.as_ptr().addr() >> 4) % RECENT];
+        let is_it = |symbol: u32| self.names.made(symbol).is_some_and(|name| name.is(text));
+        let known = recent.load(Ordering::Relaxed);
+        if let Some(symbol) = known.checked_sub(1)
+            && is_it(symbol)
+        {
+            return Some(symbol);
+        }
+        let symbol = self.scope.symbol_of(text.to_str().ok()?)?;
+        if is_it(symbol) {
+            recent.store(symbol + 1, Ordering::Relaxed);
+        }
+        Some(symbol)
     }
 }
 
@@ -63,5 +142,10 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn origin(&self) -> &Arc<Origin> {
         self.access.origin()
+    }
+
+    /// What the record's leaves are made with.
+    pub(crate) fn texts(&self) -> Texts<'_, Held> {
+        Texts { names: &self.origin().names, scope: &self.held, settled: self.held.settled_symbols() }
     }
 }

@@ -536,6 +536,18 @@ impl ValueBuilder {
 /// The bytes at a heap offset that have their length before them.
 #[inline]
 pub(super) fn sized_at(heap: &[u8], at: usize) -> Result<&[u8]> {
+    // Most lengths are one byte.
+    if let Some((&length, rest)) = heap.get(at..).and_then(<[u8]>::split_first)
+        && length < 0x80
+        && let Some(bytes) = rest.get(..usize::from(length))
+    {
+        return Ok(bytes);
+    }
+    sized_at_length(heap, at)
+}
+
+#[cold]
+fn sized_at_length(heap: &[u8], at: usize) -> Result<&[u8]> {
     let outside = || Error::corrupted("a record points past its heap");
     let mut rest = heap.get(at..).ok_or_else(outside)?;
     let length = varint::take(&mut rest)?;

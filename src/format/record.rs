@@ -208,25 +208,68 @@ pub struct RecordView<'a> {
     heap: &'a [u8],
 }
 
+/// Where the lists of a record's archive lie, so that an archive that was checked before needn't be checked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    id: u64,
+    wide: bool,
+    slots: Part,
+    words: Part,
+    heap: Part,
+}
+
+/// A list in an archive: its first byte and how many bytes it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    at: u32,
+    len: u32,
+}
+
+impl Part {
+    fn of(list: &[u8], payload: &[u8]) -> Self {
+        Self { at: (list.as_ptr().addr() - payload.as_ptr().addr()) as u32, len: list.len() as u32 }
+    }
+
+    #[inline]
+    fn within(self, payload: &[u8]) -> Result<&[u8]> {
+        payload.get(self.at as usize..self.at as usize + self.len as usize).ok_or_else(outside)
+    }
+}
+
 /// Slots or words, of 16 or 32 bits.
 #[derive(Clone, Copy)]
 struct Numbers<'a> {
     wide: bool,
-    halves: &'a [ArchivedU16],
+    bytes: &'a [u8],
 }
 
-impl Numbers<'_> {
+impl<'a> Numbers<'a> {
+    /// The numbers of a list that begins there in its archive.
+    fn new(wide: bool, list: &[ArchivedU16], payload: &'a [u8]) -> Result<Self> {
+        let at = list.as_ptr().addr() - payload.as_ptr().addr();
+        let bytes = payload.get(at..at + size_of_val(list)).ok_or_else(outside)?;
+        Ok(Self { wide, bytes })
+    }
+
+    /// How many bytes a number has.
+    #[inline]
+    fn width(self) -> usize {
+        if self.wide { 4 } else { 2 }
+    }
+
+    #[inline]
     fn len(self) -> usize {
-        if self.wide { self.halves.len() / 2 } else { self.halves.len() }
+        self.bytes.len() / self.width()
     }
 
     #[inline]
     fn get(self, at: usize) -> Result<u32> {
         if self.wide {
-            let pair = self.halves.get(2 * at..2 * at + 2).ok_or_else(outside)?;
-            Ok(u32::from(pair[0].to_native()) | u32::from(pair[1].to_native()) << 16)
+            let number = self.bytes.get(4 * at..).and_then(<[u8]>::first_chunk).ok_or_else(outside)?;
+            Ok(u32::from_le_bytes(*number))
         } else {
-            self.halves.get(at).map(|half| u32::from(half.to_native())).ok_or_else(outside)
+            let number = self.bytes.get(2 * at..).and_then(<[u8]>::first_chunk).ok_or_else(outside)?;
+            Ok(u32::from(u16::from_le_bytes(*number)))
         }
     }
 }
@@ -271,9 +314,36 @@ impl<'a> RecordView<'a> {
         let record = access::<ArchivedRecord>(payload)?;
         Ok(Self {
             id: record.id.to_native(),
-            slots: Numbers { wide: record.wide, halves: record.slots.as_slice() },
-            words: Numbers { wide: record.wide, halves: record.words.as_slice() },
+            slots: Numbers::new(record.wide, record.slots.as_slice(), payload)?,
+            words: Numbers::new(record.wide, record.words.as_slice(), payload)?,
             heap: record.heap.as_slice(),
+        })
+    }
+
+    /// Where the lists of the record lie in its archive, which `payload` has to be.
+    pub(crate) fn layout(&self, payload: &[u8]) -> Layout {
+        Layout {
+            id: self.id,
+            wide: self.words.wide,
+            slots: Part::of(self.slots.bytes, payload),
+            words: Part::of(self.words.bytes, payload),
+            heap: Part::of(self.heap, payload),
+        }
+    }
+
+    /// The record of an archive that was checked before, when its layout was learnt, and has not changed since.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the archive is too short for it.
+    #[inline]
+    pub(crate) fn laid_out(payload: &'a [u8], layout: Layout) -> Result<Self> {
+        let numbers = |part: Part| Ok(Numbers { wide: layout.wide, bytes: part.within(payload)? });
+        Ok(Self {
+            id: layout.id,
+            slots: numbers(layout.slots)?,
+            words: numbers(layout.words)?,
+            heap: layout.heap.within(payload)?,
         })
     }
 
@@ -322,6 +392,22 @@ impl<'a> RecordView<'a> {
     pub fn value(&self, dict: Container, index: usize) -> Result<Node<'a>> {
         debug_assert!(dict.kind == ContainerKind::Dict && index < dict.len());
         self.node((dict.at + dict.len) as usize + index)
+    }
+
+    /// The place of a dict's key or a set's member that is this symbol.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    #[inline]
+    pub fn find_symbol(&self, container: Container, symbol: u32) -> Result<Option<usize>> {
+        let word = Word::new(Tag::Symbol, symbol);
+        for index in 0..container.len() {
+            if self.words.get(container.at as usize + index)? == word.0 {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
     }
 
     /// The place of a dict's key or a set's member.
@@ -442,9 +528,57 @@ impl<'a> RecordView<'a> {
         Ok(false)
     }
 
+    /// The elements of a list or tuple, the members of a set, or the keys of a dict.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged; so do the elements.
+    #[inline]
+    pub fn nodes(&self, container: Container) -> Result<Nodes<'a>> {
+        self.nodes_from(container.at as usize, container.len())
+    }
+
+    /// The values of a dict, in the order of its keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`RecordView::nodes`].
+    #[inline]
+    pub fn values(&self, dict: Container) -> Result<Nodes<'a>> {
+        debug_assert_eq!(dict.kind, ContainerKind::Dict);
+        self.nodes_from((dict.at + dict.len) as usize, dict.len())
+    }
+
+    #[inline]
+    fn nodes_from(&self, at: usize, len: usize) -> Result<Nodes<'a>> {
+        let width = self.words.width();
+        let words = self.words.bytes.get(width * at..width * (at + len)).ok_or_else(outside)?;
+        Ok(Nodes { record: *self, words })
+    }
+
     #[inline]
     fn node(&self, at: usize) -> Result<Node<'a>> {
-        let word = Word(self.words.get(at)?);
+        self.node_of(Word(self.words.get(at)?))
+    }
+
+    /// What a word stands for. The most frequent kinds come first, and are compiled into the callers.
+    #[expect(clippy::inline_always, reason = "as `Nodes::next`")]
+    #[inline(always)]
+    fn node_of(&self, word: Word) -> Result<Node<'a>> {
+        match word.tag() {
+            Tag::SmallInt => Ok(Node::Int(word.signed())),
+            Tag::Symbol => Ok(Node::Symbol(word.payload())),
+            Tag::Str => Ok(Node::Str(Text(sized_at(self.heap, word.payload() as usize)?))),
+            Tag::Float => Ok(Node::Float(f64::from_bits(u64::from_le_bytes(self.eight(word.payload())?)))),
+            Tag::List => self.mutable(ContainerKind::List, word.payload()),
+            Tag::Dict => self.mutable(ContainerKind::Dict, word.payload()),
+            _ => self.other_node(word),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn other_node(&self, word: Word) -> Result<Node<'a>> {
         let payload = word.payload();
         Ok(match word.tag() {
             Tag::Constant => match payload {
@@ -454,21 +588,15 @@ impl<'a> RecordView<'a> {
                 constant::ELLIPSIS => Node::Ellipsis,
                 other => return Err(Error::corrupted(format!("a record has constant {other}"))),
             },
-            Tag::SmallInt => Node::Int(word.signed()),
             Tag::Int => {
                 let mut rest = self.heap.get(payload as usize..).ok_or_else(outside)?;
                 Node::Int(unfold_sign(varint::take(&mut rest)?))
             }
-            Tag::Float => Node::Float(f64::from_bits(u64::from_le_bytes(self.eight(payload)?))),
-            Tag::Str => Node::Str(Text(sized_at(self.heap, payload as usize)?)),
             Tag::Scalar => Node::Scalar(sized_at(self.heap, payload as usize)?),
-            Tag::Symbol => Node::Symbol(payload),
             Tag::Shared => Node::Shared(u64::from_le_bytes(self.eight(payload)?)),
             Tag::Tuple => Node::Container(self.container(ContainerKind::Tuple, payload, NO_SLOT)?),
             Tag::FrozenSet => Node::Container(self.container(ContainerKind::FrozenSet, payload, NO_SLOT)?),
             Tag::Instance => Node::Container(self.container(ContainerKind::Instance, payload, NO_SLOT)?),
-            Tag::List => self.mutable(ContainerKind::List, payload)?,
-            Tag::Dict => self.mutable(ContainerKind::Dict, payload)?,
             Tag::Set => self.mutable(ContainerKind::Set, payload)?,
             Tag::ByteArray => self.mutable(ContainerKind::ByteArray, payload)?,
             Tag::Object => {
@@ -477,17 +605,21 @@ impl<'a> RecordView<'a> {
                     self.heap.get(at..at + Reference::LENGTH).ok_or_else(outside)?,
                 )?)
             }
+            Tag::SmallInt | Tag::Symbol | Tag::Str | Tag::Float | Tag::List | Tag::Dict => {
+                return Err(Error::corrupted("a word is of no kind"));
+            }
         })
     }
 
+    #[inline]
     fn mutable(&self, kind: ContainerKind, number: u32) -> Result<Node<'a>> {
         let slot = self.slot(number)?;
         if slot.kind != kind {
             return Err(Error::corrupted("a slot is of another kind than what refers to it"));
         }
-        Ok(match self.at_slot(number)? {
-            Some(container) => Node::Container(container),
-            None => Node::Object(Reference { kind, id: ObjectId { record: self.id, slot: number } }),
+        Ok(match slot.position {
+            0 => Node::Object(Reference { kind, id: ObjectId { record: self.id, slot: number } }),
+            position => Node::Container(self.container(kind, position, number)?),
         })
     }
 
@@ -512,6 +644,7 @@ impl<'a> RecordView<'a> {
     }
 
     /// What a slot says.
+    #[inline]
     pub(crate) fn slot(&self, number: u32) -> Result<Slot> {
         let bits = if self.slots.wide { Slot::WIDE } else { Slot::NARROW };
         self.slots.get(number as usize).map(|slot| Slot::decode(slot, bits))
@@ -527,6 +660,7 @@ impl<'a> RecordView<'a> {
         if position == 0 { Ok(None) } else { self.container(kind, position, number).map(Some) }
     }
 
+    #[inline]
     fn container(&self, kind: ContainerKind, block: u32, slot: u32) -> Result<Container> {
         let len = self.words.get(block as usize)?;
         let indexed = len > INDEXED_FROM && kind.has_index();
@@ -538,12 +672,40 @@ impl<'a> RecordView<'a> {
         Ok(Container { kind, at, len, slot })
     }
 
+    #[inline]
     fn eight(&self, at: u32) -> Result<[u8; 8]> {
         let at = at as usize;
         self.heap.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).ok_or_else(outside)
     }
 }
 
+/// Elements of a record, one after the other.
+#[derive(Clone)]
+pub struct Nodes<'a> {
+    record: RecordView<'a>,
+    words: &'a [u8],
+}
+
+impl<'a> Iterator for Nodes<'a> {
+    type Item = Result<Node<'a>>;
+
+    #[expect(clippy::inline_always, reason = "so that what is made of a node takes it from registers")]
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let word = if self.record.words.wide {
+            let (word, rest) = self.words.split_first_chunk()?;
+            self.words = rest;
+            u32::from_le_bytes(*word)
+        } else {
+            let (word, rest) = self.words.split_first_chunk()?;
+            self.words = rest;
+            u32::from(u16::from_le_bytes(*word))
+        };
+        Some(self.record.node_of(Word(word)))
+    }
+}
+
+#[cold]
 fn outside() -> Error {
     Error::corrupted("a record points outside itself")
 }

@@ -12,9 +12,9 @@ use crate::{
     format::{
         builder::ValueBuilder,
         copy::{Copier, Names, Placed},
-        record::{Container, Node, ObjectId, RecordView, Reference},
+        record::{Container, Layout, Node, ObjectId, RecordView, Reference},
     },
-    store::{Location, Writer},
+    store::{Location, Snapshot, Writer},
     sync::Arc,
     txn::{
         change::Stamp,
@@ -34,13 +34,43 @@ pub struct Held(Source);
 
 #[derive(Debug)]
 enum Source {
-    Pinned { pin: Pin, location: Location },
+    Pinned { pin: Pin, place: RecordPlace },
     Copied(Box<Copied>),
+}
+
+/// Where a record of a version lies, which was found sound there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordPlace {
+    location: Location,
+    layout: Layout,
+}
+
+impl RecordPlace {
+    /// The place of a record that a snapshot has returned; `payload` is its archive there.
+    pub(super) fn new(snapshot: &Snapshot, record: RecordView<'_>, payload: &[u8]) -> Result<Self> {
+        let location = snapshot
+            .locate(payload)
+            .ok_or_else(|| Error::corrupted("a record lies outside the data file"))?;
+        Ok(Self { location, layout: record.layout(payload) })
+    }
+
+    /// The record that lies there, in the version that it was found in.
+    #[inline]
+    pub(super) fn record(self, snapshot: &Snapshot) -> Result<RecordView<'_>> {
+        RecordView::laid_out(snapshot.at(self.location)?, self.layout)
+    }
+
+    /// Whether it is a place of this version.
+    #[inline]
+    pub(super) fn is_in(self, snapshot: &Snapshot) -> bool {
+        snapshot.has(self.location)
+    }
 }
 
 #[derive(Debug)]
 struct Copied {
     payload: Box<[u8]>,
+    layout: Layout,
     memory: Arc<Memory>,
     /// The symbols that the transaction had made by then.
     names: Arc<Vec<Arc<str>>>,
@@ -51,20 +81,17 @@ struct Copied {
 impl Held {
     /// Keeps a record of a pinned version; `payload` is its archive there.
     pub(crate) fn pinned(pin: Pin, payload: &[u8]) -> Result<Self> {
-        let location = pin
-            .pinned
-            .snapshot()
-            .locate(payload)
-            .ok_or_else(|| Error::corrupted("a record lies outside the data file"))?;
-        Ok(Self(Source::Pinned { pin, location }))
+        let place = RecordPlace::new(pin.pinned.snapshot(), RecordView::access(payload)?, payload)?;
+        Ok(Self::at(pin, place))
     }
 
     /// Copies a record out of a write transaction.
     pub(crate) fn copied(state: &WriteState<Writer>, payload: &[u8], has_shared: bool) -> Result<Self> {
         let (first_name, names) = state.new_names();
         let mut shared = HashMap::new();
+        let record = RecordView::access(payload)?;
         if has_shared {
-            for id in RecordView::access(payload)?.named()?.shared {
+            for id in record.named()?.shared {
                 if let std::collections::hash_map::Entry::Vacant(entry) = shared.entry(id) {
                     entry.insert(shared_value(state.tables(), id)?.into());
                 }
@@ -72,6 +99,7 @@ impl Held {
         }
         Ok(Self(Source::Copied(Box::new(Copied {
             payload: payload.into(),
+            layout: record.layout(payload),
             memory: Arc::clone(state.memory()),
             names,
             first_name,
@@ -86,13 +114,16 @@ impl Held {
     /// `Corrupted` when it is damaged.
     #[inline]
     pub fn record(&self) -> Result<RecordView<'_>> {
-        RecordView::access(self.payload()?)
+        match &self.0 {
+            Source::Pinned { pin, place } => place.record(pin.pinned.snapshot()),
+            Source::Copied(copied) => RecordView::laid_out(&copied.payload, copied.layout),
+        }
     }
 
     /// The record's archive.
     pub(crate) fn payload(&self) -> Result<&[u8]> {
         match &self.0 {
-            Source::Pinned { pin, location } => pin.pinned.snapshot().at(*location),
+            Source::Pinned { pin, place } => pin.pinned.snapshot().at(place.location),
             Source::Copied(copied) => Ok(&copied.payload),
         }
     }
@@ -106,8 +137,8 @@ impl Held {
     }
 
     /// Keeps a record of a pinned version that was found before.
-    pub(crate) fn at(pin: Pin, location: Location) -> Self {
-        Self(Source::Pinned { pin, location })
+    pub(crate) fn at(pin: Pin, place: RecordPlace) -> Self {
+        Self(Source::Pinned { pin, place })
     }
 
     /// Keeps an object of the same map for as long as the answer lives.
@@ -144,10 +175,10 @@ impl Held {
         Ok(records.into_iter().map(|record| self.keep(ObjectId { record, slot: Live::WHOLE })).collect())
     }
 
-    /// Where a record of a pinned version lies.
-    pub fn location(&self) -> Option<Location> {
+    /// Where a record of a pinned version lies, and the number of the version.
+    pub fn place(&self) -> Option<(u64, RecordPlace)> {
         match &self.0 {
-            Source::Pinned { location, .. } => Some(*location),
+            Source::Pinned { pin, place } => Some((pin.pinned.header().version, *place)),
             Source::Copied(_) => None,
         }
     }
@@ -205,11 +236,13 @@ impl Held {
 
     /// A record of its own, with what it needs of this one's version.
     fn beside(&self, pin: &Pin, payload: Box<[u8]>) -> Result<Self> {
-        let named = RecordView::access(&payload)?.named()?;
+        let record = RecordView::access(&payload)?;
+        let layout = record.layout(&payload);
         let shared =
-            named.shared.into_iter().map(|id| Ok((id, self.shared(id)?.into()))).collect::<Result<_>>()?;
+            record.named()?.shared.into_iter().map(|id| Ok((id, self.shared(id)?.into()))).collect::<Result<_>>()?;
         Ok(Self(Source::Copied(Box::new(Copied {
             payload,
+            layout,
             memory: Arc::clone(&pin.core.memory),
             names: Arc::default(),
             first_name: self.settled_symbols(),
@@ -229,9 +262,9 @@ impl Held {
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (
-                Source::Pinned { pin, location },
-                Source::Pinned { pin: other_pin, location: other_location },
-            ) => Arc::ptr_eq(&pin.pinned, &other_pin.pinned) && location == other_location,
+                Source::Pinned { pin, place },
+                Source::Pinned { pin: other_pin, place: other_place },
+            ) => Arc::ptr_eq(&pin.pinned, &other_pin.pinned) && place == other_place,
             _ => std::ptr::eq(self, other),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     entry_ref::EntryRef,
-    held::Held,
+    held::{Held, RecordPlace},
     scope::{Scope, Stored, open, symbol_name},
     value_ref::ValueRef,
 };
@@ -12,7 +12,7 @@ use crate::{
         frame::Frame,
         header::Header,
         key::{Key, KeyBytes},
-        record,
+        record::{self, RecordView},
     },
     store::{Direction, Location, ReadTables, Snapshot, Table},
     sync::Arc,
@@ -57,8 +57,8 @@ impl ReadTransaction {
         &self.pin.core.memory
     }
 
-    /// How many symbols the version has.
-    pub(super) fn symbols(&self) -> u32 {
+    /// How many symbols the version has, which will always mean what they mean now.
+    pub fn symbols(&self) -> u32 {
         self.pin.pinned.header().symbols
     }
 
@@ -203,9 +203,35 @@ impl ReadTransaction {
     }
 
     /// Keeps a record of this version that was found before.
-    pub fn hold_at(&self, location: Location) -> Held {
-        Held::at(self.pin.clone(), location)
+    pub fn hold_at(&self, place: RecordPlace) -> Held {
+        Held::at(self.pin.clone(), place)
     }
+
+    /// Where a record of this version lies, to find it again without a look-up and a check; `archive` is what came with it.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the bytes are not part of the data file.
+    pub fn place(&self, record: RecordView<'_>, archive: &[u8]) -> Result<RecordPlace> {
+        RecordPlace::new(self.snapshot(), record, archive)
+    }
+
+    /// The record at a place of this version.
+    ///
+    /// # Errors
+    ///
+    /// `Transaction` when the place is one of another version.
+    #[inline]
+    pub fn record(&self, place: RecordPlace) -> Result<RecordView<'_>> {
+        place.record(self.snapshot())
+    }
+
+    /// Whether a record lies there in this very version.
+    #[inline]
+    pub fn has_record(&self, place: RecordPlace) -> bool {
+        place.is_in(self.snapshot())
+    }
+
 
     /// Where bytes of this version lie in the data file, so that they can be found again without a borrow.
     pub fn locate(&self, bytes: &[u8]) -> Option<Location> {
@@ -219,11 +245,6 @@ impl ReadTransaction {
     /// `Transaction` when the place is one of another version.
     pub fn at(&self, location: Location) -> Result<&[u8]> {
         self.pin.pinned.snapshot().at(location)
-    }
-
-    /// Whether a place is one of this version.
-    pub fn has(&self, location: Location) -> bool {
-        self.pin.pinned.snapshot().has(location)
     }
 
     /// Names the version for another process, which can pin it with [`Environment::follow`](crate::Environment::follow) for

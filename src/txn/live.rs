@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::{
     format::record::ObjectId,
@@ -46,7 +47,7 @@ pub(crate) struct Live {
 #[derive(Debug, Default)]
 struct Handles {
     /// The slots that have handles, by record.
-    slots: FxHashMap<u64, Vec<(u32, Arc<Token>)>>,
+    slots: FxHashMap<u64, SmallVec<[(u32, Arc<Token>); 1]>>,
     /// The slots that only handles keep, by record.
     orphans: FxHashMap<u64, Vec<(u32, Seen)>>,
     /// The keys of records that were moved out of their entries, and back when that was rolled back. Handles may have met
@@ -191,12 +192,12 @@ impl Live {
 
     /// All objects that have handles; a slot may be [`Live::WHOLE`].
     pub(crate) fn objects(&self) -> Vec<ObjectId> {
-        ids(&self.handles.lock().slots)
+        ids(self.handles.lock().slots.iter().map(|(record, slots)| (*record, slots.as_slice())))
     }
 
     /// The objects that only handles keep.
     pub(crate) fn orphans(&self) -> Vec<ObjectId> {
-        ids(&self.handles.lock().orphans)
+        ids(self.handles.lock().orphans.iter().map(|(record, slots)| (*record, slots.as_slice())))
     }
 
     /// Whether an object has a handle.
@@ -268,10 +269,8 @@ impl Handles {
 }
 
 /// The objects of slots that are known by record.
-fn ids<T>(slots: &FxHashMap<u64, Vec<(u32, T)>>) -> Vec<ObjectId> {
-    let of = |(record, slots): (&u64, &Vec<(u32, T)>)| {
-        let record = *record;
-        slots.iter().map(|(slot, _)| ObjectId { record, slot: *slot }).collect::<Vec<_>>()
-    };
-    slots.iter().flat_map(of).collect()
+fn ids<'a, T: 'a>(slots: impl Iterator<Item = (u64, &'a [(u32, T)])>) -> Vec<ObjectId> {
+    slots
+        .flat_map(|(record, slots)| slots.iter().map(move |(slot, _)| ObjectId { record, slot: *slot }))
+        .collect()
 }

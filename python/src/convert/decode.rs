@@ -6,7 +6,7 @@ use oocmap::{ContainerKind, Copied, Node, ReadTransaction, Scope, Stored};
 use pyo3::{
     prelude::*,
     types::{
-        PyBool, PyByteArray, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyList, PySet, PyString, PyTuple,
+        PyBool, PyByteArray, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyList, PySet, PyTuple,
     },
 };
 
@@ -16,11 +16,11 @@ use crate::{
     errors::{self, OrRaise},
     lazy::{
         self,
-        handle::Handle,
+        handle::{Glance, Handle},
         view::{Content, View},
         walk::{Part, Walk},
     },
-    names::Source,
+    names::{Source, Texts},
 };
 
 /// A value that was read from a pinned version, under the ordered bytes of a key.
@@ -36,6 +36,13 @@ pub(crate) fn stored<'py>(
         Stored::Scalar(encoded) => scalar::decode(py, encoded),
         Stored::Record(record, archive) => {
             let root = record.root().or_raise()?;
+            if let Node::Container(container) = root
+                && container.kind.is_mutable()
+            {
+                let place = read.place(record, archive).or_raise()?;
+                let handle = Handle::of_place(access, read, place, record.id(), container, Some(ordered.into()));
+                return lazy::handle(py, handle?);
+            }
             let held = Arc::new(read.hold(archive).or_raise()?);
             node(
                 py,
@@ -92,22 +99,43 @@ pub(crate) fn node<'py>(py: Python<'py>, source: &Source, node: Node<'_>) -> PyR
         Node::Object(reference) => {
             lazy::handle(py, Handle::of_reference(&source.access, reference, source.seen.clone())?)
         }
-        node => leaf(py, source, node),
+        node => leaf(py, &source.texts(), node),
+    }
+}
+
+/// An element of a container whose place in a version is known, as [`node`] makes it.
+#[inline]
+pub(crate) fn glanced<'py>(
+    py: Python<'py>,
+    glance: &Glance<'_>,
+    node: Node<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match node {
+        Node::Container(container) if container.kind.is_mutable() => {
+            lazy::handle(py, glance.handle(container)?)
+        }
+        Node::Container(_) | Node::Object(_) => self::node(py, &glance.source(), node),
+        node => leaf(py, &glance.texts(), node),
     }
 }
 
 /// An element that is no container.
-pub(super) fn leaf<'py>(py: Python<'py>, source: &Source, node: Node<'_>) -> PyResult<Bound<'py, PyAny>> {
+#[inline]
+pub(super) fn leaf<'py>(
+    py: Python<'py>,
+    texts: &Texts<'_, impl Scope>,
+    node: Node<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
     Ok(match node {
         Node::None => py.None().into_bound(py),
         Node::Ellipsis => PyEllipsis::get(py).to_owned().into_any(),
         Node::Bool(value) => PyBool::new(py, value).to_owned().into_any(),
         Node::Int(value) => value.into_pyobject(py)?.into_any(),
         Node::Float(value) => PyFloat::new(py, value).into_any(),
-        Node::Str(text) => PyString::new(py, text.to_str().or_raise()?).into_any(),
+        Node::Str(text) => scalar::text(py, text.as_bytes())?,
         Node::Scalar(encoded) => scalar::decode(py, encoded)?,
-        Node::Symbol(symbol) => source.origin().names.get(py, &source.held, symbol)?.into_any(),
-        Node::Shared(id) => scalar::decode(py, source.held.shared(id).or_raise()?)?,
+        Node::Symbol(symbol) => texts.name(py, symbol)?.into_any(),
+        Node::Shared(id) => scalar::decode(py, texts.shared(id)?)?,
         Node::Object(_) | Node::Container(_) => {
             return Err(errors::unsupported(py, "a container where a leaf was expected"));
         }
@@ -147,5 +175,10 @@ pub(crate) fn shallow<'py>(py: Python<'py>, view: &View) -> PyResult<Bound<'py, 
 
 /// A container as the plain Python object that it was, all the way down.
 pub(crate) fn deep<'py>(py: Python<'py>, view: &View) -> PyResult<Bound<'py, PyAny>> {
+    if let Content::Record(source, container) = &view.content
+        && let Some(plain) = whole::plain(py, source, *container)?
+    {
+        return Ok(plain);
+    }
     whole::container(py, view)
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use oocmap::Scalar;
 use pyo3::{
+    exceptions::PyMemoryError,
+    ffi,
     intern,
     prelude::*,
     sync::PyOnceLock,
@@ -191,8 +193,41 @@ fn part_objects<'py>(py: Python<'py>, [from, to, by]: &[Scalar<'_>; 3]) -> PyRes
     Ok((to_python_object(py, from)?, to_python_object(py, to)?, to_python_object(py, by)?))
 }
 
+/// A text as a Python object; what is no UTF-8 is damage.
+#[inline]
+pub(crate) fn text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // Of the shortest ones, Python has one object for each.
+    if utf8.len() > 1 && utf8.is_ascii() {
+        return ascii(py, utf8);
+    }
+    match PyString::from_bytes(py, utf8) {
+        Ok(text) => Ok(text.into_any()),
+        Err(error) if error.is_instance_of::<PyMemoryError>(py) => Err(error),
+        Err(_) => Err(errors::to_python(oocmap::Error::Corrupted("a text is not UTF-8".into()))),
+    }
+}
+
+/// What `PyUnicode_FromStringAndSize` does for ASCII, without looking at each character again.
+#[inline]
+#[expect(unsafe_code, reason = "a new string is filled in place")]
+fn ascii<'py>(py: Python<'py>, ascii: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    const MOST: u32 = 127;
+    // SAFETY: the interpreter is attached; a length of a slice fits.
+    let text = unsafe { ffi::PyUnicode_New(ascii.len().cast_signed(), MOST) };
+    // SAFETY: it is a new reference, or null with an exception set.
+    let text = unsafe { Bound::from_owned_ptr_or_err(py, text) }?;
+    // SAFETY: it was made of characters of one byte, and nobody else has it yet.
+    let data = unsafe { ffi::PyUnicode_1BYTE_DATA(text.as_ptr()) };
+    // SAFETY: there is room for so many characters, all of which are ASCII; what ends the string is there already.
+    unsafe { std::ptr::copy_nonoverlapping(ascii.as_ptr(), data, ascii.len()) };
+    Ok(text)
+}
+
 /// An encoded leaf as a Python object.
 #[inline]
 pub(crate) fn decode<'py>(py: Python<'py>, encoded: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(utf8) = Scalar::text(encoded) {
+        return text(py, utf8);
+    }
     to_python_object(py, &Scalar::decode(encoded).or_raise()?)
 }

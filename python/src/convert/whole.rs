@@ -2,6 +2,7 @@
 
 mod instance;
 mod long;
+mod plain;
 
 use std::{rc::Rc, sync::Arc};
 
@@ -18,6 +19,7 @@ use pyo3::{
 use rustc_hash::FxHashMap;
 use typed_arena::Arena;
 
+pub(super) use self::plain::container as plain;
 use self::{
     instance::{Instance, Shape},
     long::Parts,
@@ -259,7 +261,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 (Making::Members(Vec::with_capacity(len), container.kind), None)
             }
             ContainerKind::ByteArray => {
-                let bytes = decode::leaf(self.py, place.source, self.item(container, 0)?)?;
+                let bytes = decode::leaf(self.py, &place.source.texts(), self.item(container, 0)?)?;
                 let bytes = bytes.cast::<PyBytes>().map_err(|_| damaged("a byte array holds no bytes"))?;
                 let object = PyByteArray::new(self.py, bytes.as_bytes()).into_any();
                 return Ok(Some(self.keep(place, container, member_depth, object)));

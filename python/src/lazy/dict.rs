@@ -5,19 +5,19 @@ use pyo3::{
     class::basic::CompareOp,
     exceptions::PyKeyError,
     prelude::*,
-    types::{PyBool, PyDict, PyMapping, PyMemoryView, PyTuple},
+    types::{PyBool, PyDict, PyMapping, PyMemoryView, PyString, PyTuple},
 };
 
 use super::{
-    handle::Handle,
+    handle::{Glance, Handle},
     iterators::LazyIterator,
     memory,
     sequence::same_or_equal,
     walk::{Part, Watched},
 };
 use crate::{
-    convert::{encode, key},
-    errors::no_key,
+    convert::{decode, encode, key},
+    errors::{OrRaise, no_key},
     pairs::{each_pair, optional},
     views::{ItemsView, KeysView, ValuesView, Viewed},
 };
@@ -35,8 +35,28 @@ pub(crate) fn look_up<'py>(
     handle: &Handle,
     key: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if let Ok(name) = key.cast_exact::<PyString>()
+        && let Some(found) = handle.glance(py, |glance| named(py, glance, name))?.flatten()
+    {
+        return Ok(Some(found));
+    }
     let view = handle.view(py)?;
     view.find(key)?.map(|place| view.value_at(py, &place)).transpose()
+}
+
+/// The value under a key that is a symbol; nothing when it is none, even if the key is there as a text.
+#[inline]
+fn named<'py>(
+    py: Python<'py>,
+    glance: &Glance<'_>,
+    name: &Bound<'_, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(symbol) = glance.texts().symbol_of(name) else { return Ok(None) };
+    let (record, container) = (glance.record, glance.container);
+    match record.find_symbol(container, symbol).or_raise()? {
+        Some(index) => decode::glanced(py, glance, record.value(container, index).or_raise()?).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Whether a dict has a key, or a set a member.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use oocmap::{
-    Change, Container, ContainerKind, ContainerView, Environment, Hold, Location, Long, ObjectId,
-    ReadObjects, ReadTransaction, Reader, Reference, Room, SharedWrite,
+    Change, Container, ContainerKind, ContainerView, Environment, Hold, Long, ObjectId, ReadObjects,
+    ReadTransaction, Reader, RecordPlace, RecordView, Reference, Room, SharedWrite,
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
@@ -12,7 +12,7 @@ use super::view::{Content, View};
 use crate::{
     access::Access,
     errors::{self, OrRaise},
-    names::Source,
+    names::{Source, Texts},
     pending::waiting,
     tasks,
 };
@@ -46,7 +46,9 @@ pub(crate) struct Object {
     id: ObjectId,
     seen: Seen,
     /// Keeps the object; what belongs to a snapshot needs none.
-    hold: Mutex<Option<Arc<Hold>>>,
+    hold: Option<Hold>,
+    /// The same in a fork of the process that made the handle.
+    own_hold: Mutex<Option<Hold>>,
     last: Mutex<Option<Last>>,
 }
 
@@ -66,15 +68,44 @@ enum Last {
 
 /// Where in a version.
 enum Found {
-    Record(Location, Container),
+    Record(RecordPlace, Container),
     Long(Arc<Long>),
+}
+
+/// A container in a record whose place in the version that is read was known, for a moment.
+pub(crate) struct Glance<'a> {
+    object: &'a Object,
+    read: &'a ReadTransaction,
+    place: RecordPlace,
+    pub(crate) record: RecordView<'a>,
+    pub(crate) container: Container,
+}
+
+impl Glance<'_> {
+    /// What the leaves of the record are made with.
+    #[inline]
+    pub(crate) fn texts(&self) -> Texts<'_, ReadTransaction> {
+        Texts::of(self.read, self.object.access.origin())
+    }
+
+    /// The handle of a mutable container of the record.
+    #[inline]
+    pub(crate) fn handle(&self, container: Container) -> PyResult<Handle> {
+        let Object { access, seen, .. } = self.object;
+        Handle::of_place(access, self.read, self.place, self.record.id(), container, seen.clone())
+    }
+
+    /// The record, kept.
+    pub(crate) fn source(&self) -> Source {
+        self.object.source(self.read.hold_at(self.place), Arc::clone(&self.object.access))
+    }
 }
 
 impl Found {
     /// Whether it can be found there in the version that is read, which may have come to another file.
     fn is_in(&self, read: &ReadTransaction) -> bool {
         match self {
-            Self::Record(location, _) => read.has(*location),
+            Self::Record(place, _) => read.has_record(*place),
             Self::Long(_) => true,
         }
     }
@@ -103,20 +134,32 @@ impl Handle {
                 }
             }));
         };
-        let last = match (source.held.reader(), source.held.location()) {
-            (Some(read), Some(location)) => {
-                Some(Last::Version { version: read.version(), found: Found::Record(location, container) })
-            }
-            _ => None,
+        let place = source.held.place();
+        let last =
+            place.map(|(version, place)| Last::Version { version, found: Found::Record(place, container) });
+        let id = ObjectId { record, slot };
+        let hold = is_live.then(|| keep(source, id));
+        let object = Object::new(&source.access, container.kind, id, source.seen.clone(), hold, last);
+        Ok(Self::Object(object))
+    }
+
+    /// A mutable container that lies in a record of a version, whose id this is.
+    pub(crate) fn of_place(
+        access: &Arc<Access>,
+        read: &ReadTransaction,
+        place: RecordPlace,
+        record: u64,
+        container: Container,
+        seen: Seen,
+    ) -> PyResult<Self> {
+        let id = container.slot().map(|slot| ObjectId { record, slot });
+        let id = id.ok_or_else(|| super::view::damaged("a mutable container has no slot"))?;
+        let hold = match **access {
+            Access::Version { .. } => None,
+            _ => Some(access.opened().with(|environment| Ok(environment.keep(id)))?),
         };
-        Ok(Self::Object(Arc::new(Object {
-            access: Arc::clone(&source.access),
-            kind: container.kind,
-            id: ObjectId { record, slot },
-            seen: source.seen.clone(),
-            hold: Mutex::new(is_live.then(|| Arc::new(keep(source, ObjectId { record, slot })))),
-            last: Mutex::new(last),
-        })))
+        let last = Last::Version { version: read.version(), found: Found::Record(place, container) };
+        Ok(Self::Object(Object::new(access, container.kind, id, seen, hold, Some(last))))
     }
 
     /// An object that is referred to.
@@ -125,14 +168,21 @@ impl Handle {
             Access::Version { .. } => None,
             _ => Some(access.opened().with(|environment| Ok(environment.keep(reference.id)))?),
         };
-        Ok(Self::Object(Arc::new(Object {
-            access: Arc::clone(access),
-            kind: reference.kind,
-            id: reference.id,
-            seen,
-            hold: Mutex::new(hold.map(Arc::new)),
-            last: Mutex::new(None),
-        })))
+        Ok(Self::Object(Object::new(access, reference.kind, reference.id, seen, hold, None)))
+    }
+
+    /// Does something with the container where it was found last, if that is a record of the version that is read now;
+    /// otherwise, and whenever there is more to it, the view has to be asked.
+    #[inline]
+    pub(crate) fn glance<R>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Glance<'_>) -> PyResult<R>,
+    ) -> PyResult<Option<R>> {
+        match self {
+            Self::Object(object) => object.glance(py, work),
+            Self::Fixed(_) => Ok(None),
+        }
     }
 
     /// What the container is.
@@ -286,20 +336,59 @@ impl Handle {
 }
 
 impl Object {
+    fn new(
+        access: &Arc<Access>,
+        kind: ContainerKind,
+        id: ObjectId,
+        seen: Seen,
+        hold: Option<Hold>,
+        last: Option<Last>,
+    ) -> Arc<Self> {
+        let access = Arc::clone(access);
+        Arc::new(Self { access, kind, id, seen, hold, own_hold: Mutex::new(None), last: Mutex::new(last) })
+    }
+
     /// Raises when the transaction was rolled back that made the object.
+    #[inline]
     fn check(&self) -> PyResult<()> {
-        let hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(hold) = hold else { return Ok(()) };
-        if hold.is_inherited() {
-            // Not with the lock, since opening the map lets other threads run.
-            let own = self.access.opened().with(|environment| environment.hold_again(&hold))?;
-            *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(own));
-            return Ok(());
+        match &self.hold {
+            None => Ok(()),
+            Some(hold) if hold.is_inherited() => self.check_fork(hold),
+            Some(hold) => check_hold(hold),
         }
-        if hold.is_taken_back() {
-            return Err(errors::to_python(oocmap::Error::Stale));
+    }
+
+    /// As [`Object::check`], in a fork of the process that made the handle.
+    #[cold]
+    fn check_fork(&self, inherited: &Hold) -> PyResult<()> {
+        let own_hold = || self.own_hold.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = own_hold().as_ref().filter(|own| !own.is_inherited()) {
+            return check_hold(own);
         }
+        // Not with the lock, since opening the map lets other threads run.
+        let own = self.access.opened().with(|environment| environment.hold_again(inherited))?;
+        *own_hold() = Some(own);
         Ok(())
+    }
+
+    #[inline]
+    fn glance<R>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Glance<'_>) -> PyResult<R>,
+    ) -> PyResult<Option<R>> {
+        self.check()?;
+        let Some(read) = self.access.version(py)? else { return Ok(None) };
+        let (place, container) = match &*self.last() {
+            Some(Last::Version { version, found: Found::Record(place, container) })
+                if *version == read.version() && read.has_record(*place) =>
+            {
+                (*place, *container)
+            }
+            _ => return Ok(None),
+        };
+        let record = read.record(place).or_raise()?;
+        work(&Glance { object: self, read: &read, place, record, container }).map(Some)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Last>> {
@@ -316,8 +405,8 @@ impl Object {
             {
                 let content = match found {
                     Found::Long(long) => Content::Long(Arc::clone(long), access),
-                    Found::Record(location, container) => {
-                        let held = read.hold_at(*location);
+                    Found::Record(place, container) => {
+                        let held = read.hold_at(*place);
                         Content::Record(self.source(held, access), *container)
                     }
                 };
@@ -338,11 +427,12 @@ impl Object {
         };
         let view = View { reader, content };
         let last = match (&view.reader, &view.content) {
-            (Reader::Version(read), Content::Record(source, container)) => source
-                .held
-                .location()
-                .map(|location| Found::Record(location, *container))
-                .map(|found| Last::Version { version: read.version(), found }),
+            (Reader::Version(_), Content::Record(source, container)) => {
+                source.held.place().map(|(version, place)| Last::Version {
+                    version,
+                    found: Found::Record(place, *container),
+                })
+            }
             (Reader::Version(read), Content::Long(long, _)) => {
                 Some(Last::Version { version: read.version(), found: Found::Long(Arc::clone(long)) })
             }
@@ -359,6 +449,10 @@ impl Object {
     fn source(&self, held: oocmap::Held, access: Arc<Access>) -> Source {
         Source { held: Arc::new(held), access, seen: self.seen.clone(), holds: None }
     }
+}
+
+fn check_hold(hold: &Hold) -> PyResult<()> {
+    if hold.is_taken_back() { Err(errors::to_python(oocmap::Error::Stale)) } else { Ok(()) }
 }
 
 /// Keeps an object for as long as the answer lives: in the map that is open in this process, if it is.

@@ -13,6 +13,7 @@ use super::{
     list_change as change, memory,
     sequence::{self, Index, Limit, position},
 };
+use crate::{convert::decode, errors::OrRaise};
 
 /// A stored list, read as far as it is used; what changes it changes what is stored.
 ///
@@ -23,6 +24,14 @@ pub(crate) struct LazyList(pub(crate) Handle);
 lazy_class!(LazyList, "list", {
     fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let index = Index::of(index, "list")?;
+        if let Index::At(at) = index
+            && let Some(found) = self.0.glance(py, |glance| {
+                let at = position(at, glance.container.len(), "list index out of range")?;
+                decode::glanced(py, glance, glance.record.item(glance.container, at).or_raise()?)
+            })?
+        {
+            return Ok(found);
+        }
         let view = self.0.view(py)?;
         match index {
             Index::At(at) => view.item(py, position(at, view.len()?, "list index out of range")?),

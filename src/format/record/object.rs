@@ -79,6 +79,7 @@ impl Slot {
         u32::from(flags) << bits | self.position
     }
 
+    #[inline]
     pub(super) fn decode(slot: u32, bits: u32) -> Self {
         let flags = (slot >> bits) as u8;
         let kind = match flags & 0b0011 {

@@ -103,6 +103,12 @@ impl<'a> Scalar<'a> {
         }
     }
 
+    /// The UTF-8 of a stored text, unchecked; nothing for the stored form of anything else.
+    #[inline]
+    pub fn text(encoded: &'a [u8]) -> Option<&'a [u8]> {
+        encoded.split_first().filter(|(first, _)| **first == tag::STR).map(|(_, utf8)| utf8)
+    }
+
     /// Reads the stored form, borrowing from it.
     ///
     /// # Errors

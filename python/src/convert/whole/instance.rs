@@ -143,7 +143,7 @@ impl<'py> Decoder<'_, 'py> {
     }
 
     fn leaf(&self, container: Container, index: usize) -> PyResult<Bound<'py, PyAny>> {
-        decode::leaf(self.py, self.here()?.source, self.item(container, index)?)
+        decode::leaf(self.py, &self.here()?.source.texts(), self.item(container, index)?)
     }
 
     fn text(&self, container: Container, index: usize) -> PyResult<Bound<'py, PyString>> {
