@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+mod access;
 pub(crate) mod check;
 mod object;
 mod reach;
@@ -10,7 +11,6 @@ mod reach;
 use std::num::NonZeroUsize;
 
 use rkyv::{
-    primitive::ArchivedU16,
     rancor,
     validation::{Validator, archive::ArchiveValidator, shared::SharedValidator},
 };
@@ -18,7 +18,7 @@ use rkyv::{
 pub use self::object::{ObjectId, Reference};
 pub(crate) use self::{object::Slot, reach::Reach};
 use super::{
-    builder::{ArchivedRecord, INDEXED_FROM, member_hash, narrow_hash, sized_at},
+    builder::{INDEXED_FROM, member_hash, narrow_hash, sized_at},
     key::{Key, KeyBytes},
     scalar::Scalar,
     varint,
@@ -212,22 +212,28 @@ pub struct RecordView<'a> {
 #[derive(Clone, Copy)]
 struct Numbers<'a> {
     wide: bool,
-    halves: &'a [ArchivedU16],
+    bytes: &'a [u8],
 }
 
 impl Numbers<'_> {
     fn len(self) -> usize {
-        if self.wide { self.halves.len() / 2 } else { self.halves.len() }
+        self.bytes.len() / if self.wide { 4 } else { 2 }
     }
 
     #[inline]
     fn get(self, at: usize) -> Result<u32> {
-        if self.wide {
-            let pair = self.halves.get(2 * at..2 * at + 2).ok_or_else(outside)?;
-            Ok(u32::from(pair[0].to_native()) | u32::from(pair[1].to_native()) << 16)
+        let number = if self.wide {
+            self.bytes
+                .get(4 * at..4 * at + 4)
+                .and_then(|bytes| bytes.first_chunk())
+                .map(|bytes| u32::from_le_bytes(*bytes))
         } else {
-            self.halves.get(at).map(|half| u32::from(half.to_native())).ok_or_else(outside)
-        }
+            self.bytes
+                .get(2 * at..2 * at + 2)
+                .and_then(|bytes| bytes.first_chunk())
+                .map(|bytes| u16::from_le_bytes(*bytes).into())
+        };
+        number.ok_or_else(outside)
     }
 }
 
@@ -262,21 +268,6 @@ pub(crate) fn access<T: Checked>(bytes: &[u8]) -> Result<&T> {
 }
 
 impl<'a> RecordView<'a> {
-    /// Checks a record's archive, in time that does not depend on its size.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when it is none.
-    pub(crate) fn access(payload: &'a [u8]) -> Result<Self> {
-        let record = access::<ArchivedRecord>(payload)?;
-        Ok(Self {
-            id: record.id.to_native(),
-            slots: Numbers { wide: record.wide, halves: record.slots.as_slice() },
-            words: Numbers { wide: record.wide, halves: record.words.as_slice() },
-            heap: record.heap.as_slice(),
-        })
-    }
-
     /// The record's id; zero when nothing in it can change.
     pub fn id(&self) -> u64 {
         self.id
