@@ -6,6 +6,7 @@ mod tests;
 mod access;
 pub(crate) mod check;
 mod object;
+mod patch;
 mod reach;
 
 use std::num::NonZeroUsize;
@@ -16,7 +17,7 @@ use rkyv::{
 };
 
 pub use self::object::{ObjectId, Reference};
-pub(crate) use self::{object::Slot, reach::Reach};
+pub(crate) use self::{object::Slot, patch::Patch, reach::Reach};
 use super::{
     builder::{INDEXED_FROM, member_hash, narrow_hash, sized_at},
     key::{Key, KeyBytes},
@@ -117,6 +118,11 @@ impl Container {
     /// How many elements there are when keys and values count alike.
     pub(crate) fn words(self) -> usize {
         self.len() * if self.kind == ContainerKind::Dict { 2 } else { 1 }
+    }
+
+    /// The word of an element, counting as [`RecordView::element`] does.
+    pub(crate) fn word_at(self, at: usize) -> usize {
+        self.at as usize + at
     }
 
     /// The slot of a mutable container.

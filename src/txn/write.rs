@@ -1,6 +1,7 @@
 //! What a write transaction does to the tables: entries, symbols, shared values, savepoints, the header.
 
 mod counts;
+mod patch;
 #[cfg(test)]
 mod tests;
 mod texts;
