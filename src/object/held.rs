@@ -1,6 +1,6 @@
 //! A record that is kept, with all that it takes to read it, for as long as someone has a handle to a part of it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use super::{
     container::Hold,
@@ -18,8 +18,8 @@ use crate::{
     sync::Arc,
     txn::{
         change::Stamp,
+        copied::RecordCopy,
         live::Live,
-        memory::Memory,
         read::Pin,
         write::{WriteState, shared_value},
     },
@@ -35,17 +35,7 @@ pub struct Held(Source);
 #[derive(Debug)]
 enum Source {
     Pinned { pin: Pin, location: Location },
-    Copied(Box<Copied>),
-}
-
-#[derive(Debug)]
-struct Copied {
-    payload: Box<[u8]>,
-    memory: Arc<Memory>,
-    /// The symbols that the transaction had made by then.
-    names: Arc<Vec<Arc<str>>>,
-    first_name: u32,
-    shared: HashMap<u64, Box<[u8]>>,
+    Copied(Arc<RecordCopy>),
 }
 
 impl Held {
@@ -61,22 +51,12 @@ impl Held {
 
     /// Copies a record out of a write transaction.
     pub(crate) fn copied(state: &WriteState<Writer>, payload: &[u8], has_shared: bool) -> Result<Self> {
-        let (first_name, names) = state.new_names();
-        let mut shared = HashMap::new();
-        if has_shared {
-            for id in RecordView::access(payload)?.named()?.shared {
-                if let std::collections::hash_map::Entry::Vacant(entry) = shared.entry(id) {
-                    entry.insert(shared_value(state.tables(), id)?.into());
-                }
-            }
-        }
-        Ok(Self(Source::Copied(Box::new(Copied {
-            payload: payload.into(),
-            memory: Arc::clone(state.memory()),
-            names,
-            first_name,
-            shared,
-        }))))
+        Ok(Self(Source::Copied(state.copy(payload, has_shared)?)))
+    }
+
+    /// A record of a write transaction that was copied already.
+    pub(crate) fn of_copy(copy: Arc<RecordCopy>) -> Self {
+        Self(Source::Copied(copy))
     }
 
     /// The record.
@@ -208,7 +188,7 @@ impl Held {
         let named = RecordView::access(&payload)?.named()?;
         let shared =
             named.shared.into_iter().map(|id| Ok((id, self.shared(id)?.into()))).collect::<Result<_>>()?;
-        Ok(Self(Source::Copied(Box::new(Copied {
+        Ok(Self(Source::Copied(Arc::new(RecordCopy {
             payload,
             memory: Arc::clone(&pin.core.memory),
             names: Arc::default(),
