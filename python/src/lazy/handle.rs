@@ -223,9 +223,7 @@ impl Handle {
         };
         object.check()?;
         let stamp = seen.map(View::stamp).transpose()?;
-        current(&object.access)?.change_all(py, Room::Unknown, |scope| {
-            scope.change(object.id, object.seen.as_ref(), stamp, changes)
-        })
+        current(&object.access)?.change_object(py, object.id, object.seen.as_ref(), stamp, changes)
     }
 
     /// Changes the container by what `step` makes of how it is. When others change it meanwhile, that is done again; what
