@@ -37,7 +37,7 @@ pub use object::{
         ContainerView, Element, Hold, Keep, Long, Members, ReadObjects, Reader, Run, RunElements, Tables,
     },
     entry_ref::EntryRef,
-    held::{Held, RecordPlace},
+    held::Held,
     read_transaction::{ReadTransaction, Scan},
     scope::{Scope, Stored, find},
     shared_transaction::{Copied, SharedScan},

@@ -7,7 +7,8 @@ use std::{
 };
 
 use oocmap::{
-    Environment, Error, Options, ReadTransaction, Reader, Room, SharedScan, SharedWrite, Span, WriteScope,
+    Change, Environment, Error, ObjectId, Options, ReadTransaction, Reader, Room, SharedScan, SharedWrite,
+    Span, Stamp, WriteScope,
 };
 use pyo3::{prelude::*, types::PyMapping};
 
@@ -415,6 +416,22 @@ impl Access {
         match self.writer(py)? {
             Some(transaction) => transaction.update(work).or_raise(),
             None => self.commit_alone(py, room, work),
+        }
+    }
+
+    /// Changes a container, all that is asked or nothing; answers `false`, having done nothing, when it is no longer what
+    /// it was when it was given this stamp.
+    pub(crate) fn change_object(
+        &self,
+        py: Python<'_>,
+        id: ObjectId,
+        seen: Option<&Arc<[u8]>>,
+        stamp: Option<Stamp>,
+        changes: &[Change],
+    ) -> PyResult<bool> {
+        match self.writer(py)? {
+            Some(transaction) => transaction.change(id, seen, stamp, changes).or_raise(),
+            None => self.commit_alone(py, Room::Unknown, |scope| scope.change(id, seen, stamp, changes)),
         }
     }
 

@@ -35,7 +35,7 @@ const NARROW_WORDS: usize = 1 << 12;
 const RECENT: usize = 256;
 
 /// What a record's archive holds; `docs/file-format.md` explains words, blocks, slots and the heap.
-#[derive(Archive, Serialize)]
+#[derive(Debug, Archive, Serialize)]
 #[rkyv(archived = ArchivedRecord)]
 pub(crate) struct Record {
     /// Names the record among all that were ever made; zero when it holds nothing mutable.

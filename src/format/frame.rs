@@ -83,8 +83,7 @@ impl<'a> Frame<'a> {
             bytes.extend_from_slice(form);
         }
         bytes.extend_from_slice(self.payload);
-        let checksum = checksum(&bytes);
-        bytes[CHECKSUM].copy_from_slice(&checksum);
+        seal(&mut bytes);
         bytes
     }
 
@@ -137,6 +136,12 @@ impl<'a> Frame<'a> {
             payload: rest,
         })
     }
+}
+
+/// Puts the checksum into the bytes of a frame whose payload has been changed.
+pub(crate) fn seal(bytes: &mut [u8]) {
+    let checksum = checksum(bytes);
+    bytes[CHECKSUM].copy_from_slice(&checksum);
 }
 
 /// Whether stored bytes still are what was written.

@@ -3,22 +3,23 @@
 #[cfg(test)]
 mod tests;
 
+mod access;
 pub(crate) mod check;
 mod object;
+mod patch;
 mod reach;
 
 use std::num::NonZeroUsize;
 
 use rkyv::{
-    primitive::ArchivedU16,
     rancor,
     validation::{Validator, archive::ArchiveValidator, shared::SharedValidator},
 };
 
 pub use self::object::{ObjectId, Reference};
-pub(crate) use self::{object::Slot, reach::Reach};
+pub(crate) use self::{object::Slot, patch::Patch, reach::Reach};
 use super::{
-    builder::{ArchivedRecord, INDEXED_FROM, member_hash, narrow_hash, sized_at},
+    builder::{INDEXED_FROM, member_hash, narrow_hash, sized_at},
     key::{Key, KeyBytes},
     scalar::Scalar,
     varint,
@@ -119,6 +120,11 @@ impl Container {
         self.len() * if self.kind == ContainerKind::Dict { 2 } else { 1 }
     }
 
+    /// The word of an element, counting as [`RecordView::element`] does.
+    pub(crate) fn word_at(self, at: usize) -> usize {
+        self.at as usize + at
+    }
+
     /// The slot of a mutable container.
     pub fn slot(self) -> Option<u32> {
         (self.slot != NO_SLOT).then_some(self.slot)
@@ -208,34 +214,6 @@ pub struct RecordView<'a> {
     heap: &'a [u8],
 }
 
-/// Where the lists of a record's archive lie, so that an archive that was checked before needn't be checked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    id: u64,
-    wide: bool,
-    slots: Part,
-    words: Part,
-    heap: Part,
-}
-
-/// A list in an archive: its first byte and how many bytes it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Part {
-    at: u32,
-    len: u32,
-}
-
-impl Part {
-    fn of(list: &[u8], payload: &[u8]) -> Self {
-        Self { at: (list.as_ptr().addr() - payload.as_ptr().addr()) as u32, len: list.len() as u32 }
-    }
-
-    #[inline]
-    fn within(self, payload: &[u8]) -> Result<&[u8]> {
-        payload.get(self.at as usize..self.at as usize + self.len as usize).ok_or_else(outside)
-    }
-}
-
 /// Slots or words, of 16 or 32 bits.
 #[derive(Clone, Copy)]
 struct Numbers<'a> {
@@ -243,14 +221,7 @@ struct Numbers<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> Numbers<'a> {
-    /// The numbers of a list that begins there in its archive.
-    fn new(wide: bool, list: &[ArchivedU16], payload: &'a [u8]) -> Result<Self> {
-        let at = list.as_ptr().addr() - payload.as_ptr().addr();
-        let bytes = payload.get(at..at + size_of_val(list)).ok_or_else(outside)?;
-        Ok(Self { wide, bytes })
-    }
-
+impl Numbers<'_> {
     /// How many bytes a number has.
     #[inline]
     fn width(self) -> usize {
@@ -305,48 +276,6 @@ pub(crate) fn access<T: Checked>(bytes: &[u8]) -> Result<&T> {
 }
 
 impl<'a> RecordView<'a> {
-    /// Checks a record's archive, in time that does not depend on its size.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when it is none.
-    pub(crate) fn access(payload: &'a [u8]) -> Result<Self> {
-        let record = access::<ArchivedRecord>(payload)?;
-        Ok(Self {
-            id: record.id.to_native(),
-            slots: Numbers::new(record.wide, record.slots.as_slice(), payload)?,
-            words: Numbers::new(record.wide, record.words.as_slice(), payload)?,
-            heap: record.heap.as_slice(),
-        })
-    }
-
-    /// Where the lists of the record lie in its archive, which `payload` has to be.
-    pub(crate) fn layout(&self, payload: &[u8]) -> Layout {
-        Layout {
-            id: self.id,
-            wide: self.words.wide,
-            slots: Part::of(self.slots.bytes, payload),
-            words: Part::of(self.words.bytes, payload),
-            heap: Part::of(self.heap, payload),
-        }
-    }
-
-    /// The record of an archive that was checked before, when its layout was learnt, and has not changed since.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when the archive is too short for it.
-    #[inline]
-    pub(crate) fn laid_out(payload: &'a [u8], layout: Layout) -> Result<Self> {
-        let numbers = |part: Part| Ok(Numbers { wide: layout.wide, bytes: part.within(payload)? });
-        Ok(Self {
-            id: layout.id,
-            slots: numbers(layout.slots)?,
-            words: numbers(layout.words)?,
-            heap: layout.heap.within(payload)?,
-        })
-    }
-
     /// The record's id; zero when nothing in it can change.
     pub fn id(&self) -> u64 {
         self.id

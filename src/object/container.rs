@@ -352,24 +352,7 @@ pub trait ReadObjects {
     ///
     /// `Corrupted` when the file is damaged.
     fn object(&self, id: ObjectId, seen: Option<&[u8]>) -> Result<Option<ContainerView>> {
-        self.look(|tables, keep| match locate(tables, tables.live, id, seen)? {
-            None => Ok(None),
-            Some(Located::Inline { stored, container, .. }) => {
-                let frame = Frame::decode(stored)?;
-                Ok(Some(ContainerView::Record(keep(frame.payload, frame.has_shared)?, container)))
-            }
-            Some(Located::Long { stored }) => {
-                let place = Place::new(id);
-                let stamp = Stamp::of(Frame::decode(stored)?.payload);
-                let (kind, len) = match kind_of(stored)? {
-                    kind @ (ContainerKind::List | ContainerKind::ByteArray) => {
-                        (kind, sequence::header(tables, place)?.ok_or(Error::Stale)?.len)
-                    }
-                    kind => (kind, table::header(tables, place)?.ok_or(Error::Stale)?.len),
-                };
-                Ok(Some(ContainerView::Long(Long { id, kind, len, stamp })))
-            }
-        })
+        self.look(|tables, keep| object_in(tables, keep, id, seen))
     }
 
     /// An element of a long list or byte array.
@@ -465,6 +448,33 @@ pub trait ReadObjects {
     }
 }
 
+/// The container that an object is.
+fn object_in(
+    tables: &Tables<'_>,
+    keep: Keep<'_>,
+    id: ObjectId,
+    seen: Option<&[u8]>,
+) -> Result<Option<ContainerView>> {
+    match locate(tables, tables.live, id, seen)? {
+        None => Ok(None),
+        Some(Located::Inline { stored, container, .. }) => {
+            let frame = Frame::decode(stored)?;
+            Ok(Some(ContainerView::Record(keep(frame.payload, frame.has_shared)?, container)))
+        }
+        Some(Located::Long { stored }) => {
+            let place = Place::new(id);
+            let stamp = Stamp::of(Frame::decode(stored)?.payload);
+            let (kind, len) = match kind_of(stored)? {
+                kind @ (ContainerKind::List | ContainerKind::ByteArray) => {
+                    (kind, sequence::header(tables, place)?.ok_or(Error::Stale)?.len)
+                }
+                kind => (kind, table::header(tables, place)?.ok_or(Error::Stale)?.len),
+            };
+            Ok(Some(ContainerView::Long(Long { id, kind, len, stamp })))
+        }
+    }
+}
+
 fn sequence_of(tables: &Tables<'_>, long: &Long, index: u64) -> Result<(Place, sequence::Header)> {
     let place = Place::new(long.id);
     let header = sequence::header(tables, place)?.ok_or(Error::Stale)?;
@@ -486,6 +496,22 @@ impl ReadObjects for SharedWrite {
             work(&Tables::new(state, state.memory()), &|payload, has_shared| {
                 Held::copied(state, payload, has_shared)
             })
+        })
+    }
+
+    fn object(&self, id: ObjectId, seen: Option<&[u8]>) -> Result<Option<ContainerView>> {
+        self.read(|state| {
+            if let Some(copy) = state.copied(id.record) {
+                let held = Held::of_copy(copy);
+                let record = held.record()?;
+                if (id.slot as usize) < record.slots()
+                    && let Some(container) = record.at_slot(id.slot)?
+                {
+                    return Ok(Some(ContainerView::Record(held, container)));
+                }
+            }
+            let keep = |payload: &[u8], has_shared| Held::copied(state, payload, has_shared);
+            object_in(&Tables::new(state, state.memory()), &keep, id, seen)
         })
     }
 }
@@ -513,6 +539,13 @@ impl ReadObjects for Reader {
         match self {
             Self::Version(read) => read.look(work),
             Self::Transaction(transaction) => transaction.look(work),
+        }
+    }
+
+    fn object(&self, id: ObjectId, seen: Option<&[u8]>) -> Result<Option<ContainerView>> {
+        match self {
+            Self::Version(read) => read.object(id, seen),
+            Self::Transaction(transaction) => transaction.object(id, seen),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A record that is kept, with all that it takes to read it, for as long as someone has a handle to a part of it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use super::{
     container::Hold,
@@ -12,14 +12,14 @@ use crate::{
     format::{
         builder::ValueBuilder,
         copy::{Copier, Names, Placed},
-        record::{Container, Layout, Node, ObjectId, RecordView, Reference},
+        record::{Container, Node, ObjectId, RecordView, Reference},
     },
-    store::{Location, Snapshot, Writer},
+    store::{Location, Writer},
     sync::Arc,
     txn::{
         change::Stamp,
+        copied::RecordCopy,
         live::Live,
-        memory::Memory,
         read::Pin,
         write::{WriteState, shared_value},
     },
@@ -34,77 +34,29 @@ pub struct Held(Source);
 
 #[derive(Debug)]
 enum Source {
-    Pinned { pin: Pin, place: RecordPlace },
-    Copied(Box<Copied>),
-}
-
-/// Where a record of a version lies, which was found sound there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordPlace {
-    location: Location,
-    layout: Layout,
-}
-
-impl RecordPlace {
-    /// The place of a record that a snapshot has returned; `payload` is its archive there.
-    pub(super) fn new(snapshot: &Snapshot, record: RecordView<'_>, payload: &[u8]) -> Result<Self> {
-        let location = snapshot
-            .locate(payload)
-            .ok_or_else(|| Error::corrupted("a record lies outside the data file"))?;
-        Ok(Self { location, layout: record.layout(payload) })
-    }
-
-    /// The record that lies there, in the version that it was found in.
-    #[inline]
-    pub(super) fn record(self, snapshot: &Snapshot) -> Result<RecordView<'_>> {
-        RecordView::laid_out(snapshot.at(self.location)?, self.layout)
-    }
-
-    /// Whether it is a place of this version.
-    #[inline]
-    pub(super) fn is_in(self, snapshot: &Snapshot) -> bool {
-        snapshot.has(self.location)
-    }
-}
-
-#[derive(Debug)]
-struct Copied {
-    payload: Box<[u8]>,
-    layout: Layout,
-    memory: Arc<Memory>,
-    /// The symbols that the transaction had made by then.
-    names: Arc<Vec<Arc<str>>>,
-    first_name: u32,
-    shared: HashMap<u64, Box<[u8]>>,
+    Pinned { pin: Pin, location: Location },
+    Copied(Arc<RecordCopy>),
 }
 
 impl Held {
     /// Keeps a record of a pinned version; `payload` is its archive there.
     pub(crate) fn pinned(pin: Pin, payload: &[u8]) -> Result<Self> {
-        let place = RecordPlace::new(pin.pinned.snapshot(), RecordView::access(payload)?, payload)?;
-        Ok(Self::at(pin, place))
+        let location = pin
+            .pinned
+            .snapshot()
+            .locate(payload)
+            .ok_or_else(|| Error::corrupted("a record lies outside the data file"))?;
+        Ok(Self(Source::Pinned { pin, location }))
     }
 
     /// Copies a record out of a write transaction.
     pub(crate) fn copied(state: &WriteState<Writer>, payload: &[u8], has_shared: bool) -> Result<Self> {
-        let (first_name, names) = state.new_names();
-        let mut shared = HashMap::new();
-        let record = RecordView::access(payload)?;
-        if has_shared {
-            for id in record.named()?.shared {
-                if let std::collections::hash_map::Entry::Vacant(entry) = shared.entry(id) {
-                    entry.insert(shared_value(state.tables(), id)?.into());
-                }
-            }
-        }
-        Ok(Self(Source::Copied(Box::new(Copied {
-            payload: payload.into(),
-            layout: record.layout(payload),
-            memory: Arc::clone(state.memory()),
-            names,
-            first_name,
-            shared,
-        }))))
+        Ok(Self(Source::Copied(state.copy(payload, has_shared)?)))
+    }
+
+    /// A record of a write transaction that was copied already.
+    pub(crate) fn of_copy(copy: Arc<RecordCopy>) -> Self {
+        Self(Source::Copied(copy))
     }
 
     /// The record.
@@ -114,16 +66,13 @@ impl Held {
     /// `Corrupted` when it is damaged.
     #[inline]
     pub fn record(&self) -> Result<RecordView<'_>> {
-        match &self.0 {
-            Source::Pinned { pin, place } => place.record(pin.pinned.snapshot()),
-            Source::Copied(copied) => RecordView::laid_out(&copied.payload, copied.layout),
-        }
+        RecordView::access(self.payload()?)
     }
 
     /// The record's archive.
     pub(crate) fn payload(&self) -> Result<&[u8]> {
         match &self.0 {
-            Source::Pinned { pin, place } => pin.pinned.snapshot().at(place.location),
+            Source::Pinned { pin, location } => pin.pinned.snapshot().at(*location),
             Source::Copied(copied) => Ok(&copied.payload),
         }
     }
@@ -137,8 +86,8 @@ impl Held {
     }
 
     /// Keeps a record of a pinned version that was found before.
-    pub(crate) fn at(pin: Pin, place: RecordPlace) -> Self {
-        Self(Source::Pinned { pin, place })
+    pub(crate) fn at(pin: Pin, location: Location) -> Self {
+        Self(Source::Pinned { pin, location })
     }
 
     /// Keeps an object of the same map for as long as the answer lives.
@@ -176,9 +125,9 @@ impl Held {
     }
 
     /// Where a record of a pinned version lies, and the number of the version.
-    pub fn place(&self) -> Option<(u64, RecordPlace)> {
+    pub fn place(&self) -> Option<(u64, Location)> {
         match &self.0 {
-            Source::Pinned { pin, place } => Some((pin.pinned.header().version, *place)),
+            Source::Pinned { pin, location } => Some((pin.pinned.header().version, *location)),
             Source::Copied(_) => None,
         }
     }
@@ -236,13 +185,11 @@ impl Held {
 
     /// A record of its own, with what it needs of this one's version.
     fn beside(&self, pin: &Pin, payload: Box<[u8]>) -> Result<Self> {
-        let record = RecordView::access(&payload)?;
-        let layout = record.layout(&payload);
+        let named = RecordView::access(&payload)?.named()?;
         let shared =
-            record.named()?.shared.into_iter().map(|id| Ok((id, self.shared(id)?.into()))).collect::<Result<_>>()?;
-        Ok(Self(Source::Copied(Box::new(Copied {
+            named.shared.into_iter().map(|id| Ok((id, self.shared(id)?.into()))).collect::<Result<_>>()?;
+        Ok(Self(Source::Copied(Arc::new(RecordCopy {
             payload,
-            layout,
             memory: Arc::clone(&pin.core.memory),
             names: Arc::default(),
             first_name: self.settled_symbols(),
@@ -262,9 +209,9 @@ impl Held {
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (
-                Source::Pinned { pin, place },
-                Source::Pinned { pin: other_pin, place: other_place },
-            ) => Arc::ptr_eq(&pin.pinned, &other_pin.pinned) && place == other_place,
+                Source::Pinned { pin, location },
+                Source::Pinned { pin: other_pin, location: other_location },
+            ) => Arc::ptr_eq(&pin.pinned, &other_pin.pinned) && location == other_location,
             _ => std::ptr::eq(self, other),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     entry_ref::EntryRef,
-    held::{Held, RecordPlace},
+    held::Held,
     scope::{Scope, Stored, open, symbol_name},
     value_ref::ValueRef,
 };
@@ -203,35 +203,25 @@ impl ReadTransaction {
     }
 
     /// Keeps a record of this version that was found before.
-    pub fn hold_at(&self, place: RecordPlace) -> Held {
-        Held::at(self.pin.clone(), place)
+    pub fn hold_at(&self, location: Location) -> Held {
+        Held::at(self.pin.clone(), location)
     }
 
-    /// Where a record of this version lies, to find it again without a look-up and a check; `archive` is what came with it.
+    /// The record whose archive lies there in this version.
     ///
     /// # Errors
     ///
-    /// `Corrupted` when the bytes are not part of the data file.
-    pub fn place(&self, record: RecordView<'_>, archive: &[u8]) -> Result<RecordPlace> {
-        RecordPlace::new(self.snapshot(), record, archive)
-    }
-
-    /// The record at a place of this version.
-    ///
-    /// # Errors
-    ///
-    /// `Transaction` when the place is one of another version.
+    /// `Transaction` when the place is one of another version; `Corrupted` when there is no record.
     #[inline]
-    pub fn record(&self, place: RecordPlace) -> Result<RecordView<'_>> {
-        place.record(self.snapshot())
+    pub fn record(&self, location: Location) -> Result<RecordView<'_>> {
+        RecordView::access(self.at(location)?)
     }
 
-    /// Whether a record lies there in this very version.
+    /// Whether a place is one of this version.
     #[inline]
-    pub fn has_record(&self, place: RecordPlace) -> bool {
-        place.is_in(self.snapshot())
+    pub fn has(&self, location: Location) -> bool {
+        self.snapshot().has(location)
     }
-
 
     /// Where bytes of this version lie in the data file, so that they can be found again without a borrow.
     pub fn locate(&self, bytes: &[u8]) -> Option<Location> {

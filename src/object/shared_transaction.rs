@@ -8,9 +8,15 @@ use super::{
 };
 use crate::{
     error::Result,
-    format::{frame::Frame, key::Key, record::Reference},
+    format::{
+        frame::Frame,
+        key::Key,
+        record::{ObjectId, Reference},
+    },
     store::{Direction, Writer},
+    sync::Arc,
     txn::{
+        change::{Change, Stamp},
         scan::{Span, TableScan},
         shared_write::SharedWrite,
         write::WriteState,
@@ -60,6 +66,26 @@ impl SharedWrite {
     /// As [`SharedWrite::update`].
     pub fn update_one<R>(&self, work: impl FnOnce(&mut WriteScope<'_>) -> Result<R>) -> Result<R> {
         self.write_one(|state| work(&mut WriteScope::new(state, true)))
+    }
+
+    /// Changes a container, all that is asked or nothing; `seen` are the ordered bytes of the key that it was last seen
+    /// under. Answers `false`, having done nothing, when it is no longer what it was when it was given this stamp.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::update`]; `Stale` when the object is gone; `InvalidKey` for positions past its end.
+    pub fn change(
+        &self,
+        id: ObjectId,
+        seen: Option<&Arc<[u8]>>,
+        expected: Option<Stamp>,
+        changes: &[Change],
+    ) -> Result<bool> {
+        // Without a savepoint, which would keep what is replaced.
+        match self.update_one(|scope| scope.patch(id, seen.map(AsRef::as_ref), expected, changes))? {
+            Some(done) => Ok(done),
+            None => self.update(|scope| scope.change_anew(id, seen, expected, changes)),
+        }
     }
 
     /// The value under the ordered bytes of a key.

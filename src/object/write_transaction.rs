@@ -74,6 +74,29 @@ impl<'a> WriteScope<'a> {
         self.state.change(id, &seen.cloned(), expected, changes)
     }
 
+    /// As [`WriteScope::change`], by a single step that does nothing when it fails; `None`, having done nothing, when that
+    /// takes more than to put leaves in the place of others.
+    pub(super) fn patch(
+        &mut self,
+        id: ObjectId,
+        seen: Option<&[u8]>,
+        expected: Option<Stamp>,
+        changes: &[Change],
+    ) -> Result<Option<bool>> {
+        self.state.patch(id, seen, expected, changes)
+    }
+
+    /// As [`WriteScope::change`], where a record that the container lies in is written anew.
+    pub(super) fn change_anew(
+        &mut self,
+        id: ObjectId,
+        seen: Option<&Arc<[u8]>>,
+        expected: Option<Stamp>,
+        changes: &[Change],
+    ) -> Result<bool> {
+        self.state.change_anew(id, &seen.cloned(), expected, changes)
+    }
+
     /// Deletes an entry by the ordered bytes of its key; answers whether it was there.
     ///
     /// # Errors

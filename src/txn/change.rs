@@ -126,6 +126,20 @@ impl<T: WriteTables> WriteState<T> {
         expected: Option<Stamp>,
         changes: &[Change],
     ) -> Result<bool> {
+        match self.patch(id, seen.as_deref(), expected, changes)? {
+            Some(done) => Ok(done),
+            None => self.change_anew(id, seen, expected, changes),
+        }
+    }
+
+    /// As [`WriteState::change`], where a record that the container lies in is written anew.
+    pub(crate) fn change_anew(
+        &mut self,
+        id: ObjectId,
+        seen: &Seen,
+        expected: Option<Stamp>,
+        changes: &[Change],
+    ) -> Result<bool> {
         let located = locate(self, &self.memory().live, id, seen.as_deref())?.ok_or(Error::Stale)?;
         self.refuse_condemned(id)?;
         let (Located::Inline { stored, .. } | Located::Long { stored }) = located;
@@ -233,17 +247,7 @@ impl<T: WriteTables> WriteState<T> {
         items: &mut Vec<(Pick<'c>, Pick<'c>)>,
     ) -> Result<bool> {
         let mut fresh = HashMap::<KeyBytes, usize>::new();
-        let find = |key: &Key<'_>| -> Result<(Option<usize>, KeyBytes)> {
-            let (ordered, is_nan) = ordered_of(key)?;
-            if is_nan {
-                return Ok((None, ordered));
-            }
-            let symbol = match key {
-                Key::Scalar(Scalar::Str(name)) => self.known_symbol(name),
-                _ => None,
-            };
-            Ok((record.find(container, Probe { ordered: &ordered, symbol })?, ordered))
-        };
+        let find = |key: &Key<'_>| self.find_member(record, container, key);
         match (container.kind, change) {
             (_, Change::Clear) => {
                 let changed = !items.is_empty();
@@ -296,6 +300,24 @@ impl<T: WriteTables> WriteState<T> {
             (_, Change::RemoveAt(Position::Sequence(_))) => Err(Error::Stale),
             (kind, _) => Err(wrong_kind(kind)),
         }
+    }
+
+    /// Where a key or member stands in a dict or set, and its ordered bytes.
+    pub(super) fn find_member(
+        &self,
+        record: RecordView<'_>,
+        container: Container,
+        key: &Key<'_>,
+    ) -> Result<(Option<usize>, KeyBytes)> {
+        let (ordered, is_nan) = ordered_of(key)?;
+        if is_nan {
+            return Ok((None, ordered));
+        }
+        let symbol = match key {
+            Key::Scalar(Scalar::Str(name)) => self.known_symbol(name),
+            _ => None,
+        };
+        Ok((record.find(container, Probe { ordered: &ordered, symbol })?, ordered))
     }
 
     fn change_long(&mut self, id: ObjectId, kind: ContainerKind, change: &Change) -> Result<()> {

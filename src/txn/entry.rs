@@ -132,6 +132,19 @@ pub(crate) fn get<'t>(tables: &'t impl ReadTables, ordered: &[u8]) -> Result<Opt
     }
 }
 
+/// Finds an entry, with its place.
+#[inline]
+pub(crate) fn find<'t>(tables: &'t impl ReadTables, ordered: &[u8]) -> Result<Option<(TableKey, &'t [u8])>> {
+    let key = if ordered.len() <= SHORT {
+        TableKey::from_slice(ordered)
+    } else if let Place::Found(key) = place(tables, ordered)? {
+        key
+    } else {
+        return Ok(None);
+    };
+    Ok(tables.get(Table::Entries, &key)?.map(|value| (key, value)))
+}
+
 /// Finds the place of an entry; long keys whose prefix and hash agree stand side by side.
 pub(crate) fn place(tables: &impl ReadTables, ordered: &[u8]) -> Result<Place> {
     if ordered.len() <= SHORT {

@@ -3,6 +3,7 @@
 pub(crate) mod change;
 pub(crate) mod changes;
 pub(crate) mod commit;
+pub(crate) mod copied;
 pub(crate) mod core;
 pub(crate) mod deferred;
 pub(crate) mod entry;

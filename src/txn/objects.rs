@@ -59,8 +59,7 @@ pub(crate) fn in_entry<'t>(
     ordered: Option<&[u8]>,
 ) -> Result<Option<(Home, &'t [u8])>> {
     if let Some(ordered) = ordered
-        && let entry::Place::Found(table_key) = entry::place(tables, ordered)?
-        && let Some(stored) = tables.get(Table::Entries, &table_key)?
+        && let Some((table_key, stored)) = entry::find(tables, ordered)?
         && record_of(&Frame::decode(stored)?)? == record
     {
         return Ok(Some((Home::Entry(table_key), stored)));

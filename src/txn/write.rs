@@ -1,6 +1,7 @@
 //! What a write transaction does to the tables: entries, symbols, shared values, savepoints, the header.
 
 mod counts;
+mod patch;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -9,12 +10,14 @@ pub(super) use self::texts::{Placing, SymbolNames};
 pub(crate) use self::texts::{shared_id, shared_value};
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     ops::Bound,
 };
 
 use super::{
     changes::Changes,
+    copied::LastCopied,
     entry::{self, EntryKey, Place, TableKey},
     live::Seen,
     memory::Memory,
@@ -77,7 +80,8 @@ pub(crate) struct WriteState<T> {
     /// Changes of the number of elements in containers, so that iterators notice.
     objects_resized: u64,
     /// Counts the changes, so that those notice who remember something.
-    changes: u64,
+    pub(super) changes: u64,
+    pub(super) last_copied: RefCell<Option<LastCopied>>,
     undo: Vec<Undo>,
     savepoints: usize,
     /// Changes of the number of entries, so that iterators notice.
@@ -117,6 +121,7 @@ impl<T: WriteTables> WriteState<T> {
             first_record: header.next_record,
             objects_resized: 0,
             changes: 0,
+            last_copied: RefCell::default(),
             undo: Vec::new(),
             savepoints: 0,
             resized: 0,

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use oocmap::{ContainerKind, Copied, Node, ReadTransaction, Scope, Stored};
 use pyo3::{
     prelude::*,
-    types::{
-        PyBool, PyByteArray, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyList, PySet, PyTuple,
-    },
+    types::{PyBool, PyByteArray, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyList, PySet, PyTuple},
 };
 
 use super::{scalar, whole};
@@ -17,7 +15,7 @@ use crate::{
     lazy::{
         self,
         handle::{Glance, Handle},
-        view::{Content, View},
+        view::{Content, View, damaged},
         walk::{Part, Walk},
     },
     names::{Source, Texts},
@@ -39,9 +37,11 @@ pub(crate) fn stored<'py>(
             if let Node::Container(container) = root
                 && container.kind.is_mutable()
             {
-                let place = read.place(record, archive).or_raise()?;
-                let handle = Handle::of_place(access, read, place, record.id(), container, Some(ordered.into()));
-                return lazy::handle(py, handle?);
+                let location =
+                    read.locate(archive).ok_or_else(|| damaged("a record lies outside the data file"))?;
+                let handle =
+                    Handle::of_place(access, read, location, record.id(), container, Some(ordered.into()))?;
+                return lazy::handle(py, handle);
             }
             let held = Arc::new(read.hold(archive).or_raise()?);
             node(

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use oocmap::Scalar;
 use pyo3::{
     exceptions::PyMemoryError,
-    ffi,
-    intern,
+    ffi, intern,
     prelude::*,
     sync::PyOnceLock,
     types::{PyBool, PyBytes, PyComplex, PyEllipsis, PyFloat, PyInt, PyRange, PySlice, PyString, PyType},

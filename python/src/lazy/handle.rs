@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use oocmap::{
-    Change, Container, ContainerKind, ContainerView, Environment, Hold, Long, ObjectId, ReadObjects,
-    ReadTransaction, Reader, RecordPlace, RecordView, Reference, Room, SharedWrite,
+    Change, Container, ContainerKind, ContainerView, Environment, Hold, Location, Long, ObjectId,
+    ReadObjects, ReadTransaction, Reader, RecordView, Reference, SharedWrite,
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
@@ -68,7 +68,7 @@ enum Last {
 
 /// Where in a version.
 enum Found {
-    Record(RecordPlace, Container),
+    Record(Location, Container),
     Long(Arc<Long>),
 }
 
@@ -76,7 +76,7 @@ enum Found {
 pub(crate) struct Glance<'a> {
     object: &'a Object,
     read: &'a ReadTransaction,
-    place: RecordPlace,
+    location: Location,
     pub(crate) record: RecordView<'a>,
     pub(crate) container: Container,
 }
@@ -92,12 +92,12 @@ impl Glance<'_> {
     #[inline]
     pub(crate) fn handle(&self, container: Container) -> PyResult<Handle> {
         let Object { access, seen, .. } = self.object;
-        Handle::of_place(access, self.read, self.place, self.record.id(), container, seen.clone())
+        Handle::of_place(access, self.read, self.location, self.record.id(), container, seen.clone())
     }
 
     /// The record, kept.
     pub(crate) fn source(&self) -> Source {
-        self.object.source(self.read.hold_at(self.place), Arc::clone(&self.object.access))
+        self.object.source(self.read.hold_at(self.location), Arc::clone(&self.object.access))
     }
 }
 
@@ -105,7 +105,7 @@ impl Found {
     /// Whether it can be found there in the version that is read, which may have come to another file.
     fn is_in(&self, read: &ReadTransaction) -> bool {
         match self {
-            Self::Record(place, _) => read.has_record(*place),
+            Self::Record(location, _) => read.has(*location),
             Self::Long(_) => true,
         }
     }
@@ -135,8 +135,8 @@ impl Handle {
             }));
         };
         let place = source.held.place();
-        let last =
-            place.map(|(version, place)| Last::Version { version, found: Found::Record(place, container) });
+        let last = place
+            .map(|(version, location)| Last::Version { version, found: Found::Record(location, container) });
         let id = ObjectId { record, slot };
         let hold = is_live.then(|| keep(source, id));
         let object = Object::new(&source.access, container.kind, id, source.seen.clone(), hold, last);
@@ -147,7 +147,7 @@ impl Handle {
     pub(crate) fn of_place(
         access: &Arc<Access>,
         read: &ReadTransaction,
-        place: RecordPlace,
+        location: Location,
         record: u64,
         container: Container,
         seen: Seen,
@@ -158,7 +158,7 @@ impl Handle {
             Access::Version { .. } => None,
             _ => Some(access.opened().with(|environment| Ok(environment.keep(id)))?),
         };
-        let last = Last::Version { version: read.version(), found: Found::Record(place, container) };
+        let last = Last::Version { version: read.version(), found: Found::Record(location, container) };
         Ok(Self::Object(Object::new(access, container.kind, id, seen, hold, Some(last))))
     }
 
@@ -273,9 +273,7 @@ impl Handle {
         };
         object.check()?;
         let stamp = seen.map(View::stamp).transpose()?;
-        current(&object.access)?.change_all(py, Room::Unknown, |scope| {
-            scope.change(object.id, object.seen.as_ref(), stamp, changes)
-        })
+        current(&object.access)?.change_object(py, object.id, object.seen.as_ref(), stamp, changes)
     }
 
     /// Changes the container by what `step` makes of how it is. When others change it meanwhile, that is done again; what
@@ -379,16 +377,16 @@ impl Object {
     ) -> PyResult<Option<R>> {
         self.check()?;
         let Some(read) = self.access.version(py)? else { return Ok(None) };
-        let (place, container) = match &*self.last() {
-            Some(Last::Version { version, found: Found::Record(place, container) })
-                if *version == read.version() && read.has_record(*place) =>
+        let (location, container) = match &*self.last() {
+            Some(Last::Version { version, found: Found::Record(location, container) })
+                if *version == read.version() && read.has(*location) =>
             {
-                (*place, *container)
+                (*location, *container)
             }
             _ => return Ok(None),
         };
-        let record = read.record(place).or_raise()?;
-        work(&Glance { object: self, read: &read, place, record, container }).map(Some)
+        let record = read.record(location).or_raise()?;
+        work(&Glance { object: self, read: &read, location, record, container }).map(Some)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Last>> {
@@ -405,8 +403,8 @@ impl Object {
             {
                 let content = match found {
                     Found::Long(long) => Content::Long(Arc::clone(long), access),
-                    Found::Record(place, container) => {
-                        let held = read.hold_at(*place);
+                    Found::Record(location, container) => {
+                        let held = read.hold_at(*location);
                         Content::Record(self.source(held, access), *container)
                     }
                 };
@@ -428,9 +426,9 @@ impl Object {
         let view = View { reader, content };
         let last = match (&view.reader, &view.content) {
             (Reader::Version(_), Content::Record(source, container)) => {
-                source.held.place().map(|(version, place)| Last::Version {
+                source.held.place().map(|(version, location)| Last::Version {
                     version,
-                    found: Found::Record(place, *container),
+                    found: Found::Record(location, *container),
                 })
             }
             (Reader::Version(read), Content::Long(long, _)) => {

@@ -326,6 +326,6 @@ fn no_byte() -> PyErr {
     PyIndexError::new_err("bytearray index out of range")
 }
 
-pub(super) fn damaged(what: &str) -> PyErr {
+pub(crate) fn damaged(what: &str) -> PyErr {
     crate::errors::to_python(oocmap::Error::Corrupted(what.into()))
 }
