@@ -7,6 +7,8 @@ KILLS ?= 10000
 CASES ?= 20000
 SECONDS ?= 60
 MEGABYTES ?= 1000
+WORK ?= *
+SCRATCH ?=
 
 # Only what changes the compiled extension: the Python sources are used where they stand.
 SOURCES := $(wildcard Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml python/build.rs .cargo/config.toml) \
@@ -63,8 +65,20 @@ lint-python: $(VENV)/.dev-tools ## Check the Python sources
 	$(BIN)/mypy examples
 	$(BIN)/mypy benches/python
 
-bench: $(VENV)/.extension $(VENV)/.dev-tools ## Measure against dict, pickle and LMDB; write docs/benchmarks.md
-	$(BIN)/python benches/python/run.py --write docs/benchmarks.md
+# Each peer is installed by itself: one that can't be installed on this Python is left out, and the report says so.
+.venv-%/.installed: requirements-%.txt
+	$(PYTHON) -m venv .venv-$*
+	grep -v '^#' $< | while read -r peer; do \
+		.venv-$*/bin/python -m pip --disable-pip-version-check install --quiet "$$peer" || echo "left out: $$peer"; \
+	done
+	@touch $@
+
+.venv-peers/.limit: .venv-peers/.installed $(VENV)/.build-tools $(wildcard benches/limit/* benches/limit/src/*)
+	VIRTUAL_ENV=$(CURDIR)/.venv-peers $(BIN)/maturin develop --release --locked --manifest-path benches/limit/Cargo.toml
+	@touch $@
+
+bench: $(VENV)/.extension $(VENV)/.dev-tools .venv-peers/.limit .venv-predecessor/.installed ## Measure all peers (WORK=rows SCRATCH=directory)
+	$(BIN)/python benches/python --work '$(WORK)' $(if $(SCRATCH),--scratch '$(SCRATCH)')
 
 crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, readers and vacuums, KILLS times (10000)
 	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_kills.py python/tests/test_vacuum_kills.py \
@@ -92,6 +106,6 @@ wheel: $(VENV)/.build-tools ## Build a wheel into dist/ and try it in a clean en
 	rm -rf dist/.try dist/try.ooc* dist/.try.ooc*
 
 clean: ## Remove everything that was built
-	rm -rf target dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf target dist $(VENV) .venv-peers .venv-predecessor .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find python examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/oocmap/*.so
