@@ -17,7 +17,7 @@ PYTHON_CHECKED := python/oocmap python/tests examples benches/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-rust test-python lint lint-rust lint-python bench crash soak fuzz docs wheel clean
+.PHONY: help run test test-rust test-python lint lint-rust lint-python bench bench-rust crash soak fuzz docs wheel clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,8 +77,11 @@ lint-python: $(VENV)/.dev-tools ## Check the Python sources
 	VIRTUAL_ENV=$(CURDIR)/.venv-peers $(BIN)/maturin develop --release --locked --manifest-path benches/limit/Cargo.toml
 	@touch $@
 
-bench: $(VENV)/.extension $(VENV)/.dev-tools .venv-peers/.limit .venv-predecessor/.installed ## Measure all peers (WORK=rows SCRATCH=directory)
-	$(BIN)/python benches/python --work '$(WORK)' $(if $(SCRATCH),--scratch '$(SCRATCH)')
+bench: $(VENV)/.extension $(VENV)/.dev-tools .venv-peers/.limit .venv-predecessor/.installed ## Measure all peers (WORK=get,load-* SCRATCH=directory); write docs/benchmarks.md
+	$(BIN)/python benches/python --work '$(WORK)' $(if $(SCRATCH),--scratch '$(SCRATCH)') --docs docs
+
+bench-rust: ## Measure the engine in Rust beside heed; write docs/benchmarks.md
+	$(MAKE) bench WORK=rust
 
 crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, readers and vacuums, KILLS times (10000)
 	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_kills.py python/tests/test_vacuum_kills.py \

@@ -21,7 +21,6 @@ LONGEST = 1.5
 """How many seconds they read, all at the same time."""
 AT_ONCE = 2_000
 """After so many reads each of them looks at the time."""
-STARTS = 10
 
 
 def two_readers(run: Run, engine: Engine) -> Figure:
@@ -29,7 +28,7 @@ def two_readers(run: Run, engine: Engine) -> Figure:
     if not engine.keeps:
         raise Cannot
     engine.close()
-    window = min(LONGEST, run.patience)
+    window = min(LONGEST, run.patience / 10)
     rates: dict[int, float] = {1: 0.0, READERS: 0.0}
     for readers in (1, READERS, 1, READERS):
         rates[readers] = max(rates[readers], _rate(run, engine.name, readers, window))
@@ -89,9 +88,8 @@ def importing(run: Run, engine: Engine) -> Figure:
     if engine.module == "builtins":
         raise Cannot
     code = f"import time; t = time.perf_counter(); import {engine.module}; print(time.perf_counter() - t)"
-    starts = max(2, min(STARTS, run.reads))
     times = []
-    for _ in range(starts):
+    for _ in range(run.reads):
         done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
         times.append(float(done.stdout))
-    return Figure(min(times), starts)
+    return Figure(min(times), run.reads)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import OURS
-from works import Bar, Work
+from works import WORKS, Bar, Work
 
 FORMAT = 1
 
@@ -52,6 +52,11 @@ class Row:
     count: int
     rounds: int
     cells: dict[str, Cell] = field(default_factory=dict)
+
+    @property
+    def broken(self) -> bool:
+        """Tell whether oocmap itself failed."""
+        return OURS in self.cells and self.cells[OURS].failed is not None
 
     def ratio(self, engine: str) -> float | None:
         """Return how many times as much an engine needs as oocmap: above 1, oocmap is better."""
@@ -97,6 +102,7 @@ class Results:
         rows = {
             name: Row(**{**row, "cells": {engine: Cell(**cell) for engine, cell in row["cells"].items()}})
             for name, row in found.pop("rows").items()
+            if name in WORKS  # what is measured no longer is of no use
         }
         return cls(rows, **found)
 

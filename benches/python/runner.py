@@ -21,7 +21,7 @@ from typing import Any
 from data import SEED
 from engines import ENGINES
 from results import Cell, Results, Row
-from timing import Run
+from timing import FIRST, Run
 from works import STORES, Store, Work
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,7 +158,7 @@ class Runner:
         if key not in self.afforded:
             directory = self._fresh(f"{name}-afford")
             run = Run(directory, wanted, wanted, 0, self.settings.patience)
-            if kind == "list":
+            if kind == "list" or wanted <= FIRST:
                 self.afforded[key] = {"count": wanted}
             else:
                 self.afforded[key] = self._ask("afford", name, kind, run, self.settings.longest)

@@ -13,6 +13,8 @@ PASSES = 3
 """How often what is quick is done in one process, after a first time that isn't counted."""
 QUICK = 2.0
 """So many seconds is quick."""
+FIRST = 200
+"""So many entries every engine can load; how many more is tried."""
 FEWEST = 5
 """At least so many operations are timed."""
 

@@ -14,11 +14,9 @@ import large
 from data import Pair, numbers, pairs
 from engine import Cannot, Engine
 from engines import ENGINES
-from timing import Figure, Run, seconds
+from timing import FIRST, Figure, Run, seconds
 from works import STORES, WORKS
 
-FIRST = 200
-"""How many entries a load is first tried with."""
 FACTOR = 8
 
 

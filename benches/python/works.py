@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -314,17 +314,26 @@ WORKS: dict[str, Work] = {
             unit="MB",
             rounds=1,
         ),
-        Work("import", "import the package", processes.importing, "start", (Bar("below", 30),), unit="ms"),
+        Work(
+            "import",
+            "import the package",
+            processes.importing,
+            "start",
+            (Bar("below", 30),),
+            reads=Share(0.00005, 2),
+            unit="ms",
+        ),
     )
 }
 
 
-def chosen(patterns: str) -> list[Work]:
-    """Return the rows that a list of names, parts of names or patterns means: `get,load-*`."""
-    names: list[str] = []
+def chosen(patterns: str, names: Iterable[str]) -> list[str]:
+    """Return those of some names that a list of names and patterns means: `get,load-*`."""
+    names = list(names)
+    found: set[str] = set()
     for pattern in patterns.split(","):
-        found = [name for name in WORKS if name == pattern or fnmatchcase(name, pattern)]
-        if not found:
-            raise ValueError(f"no row is called {pattern!r}; there are {', '.join(WORKS)}")
-        names += found
-    return [work for name, work in WORKS.items() if name in names]
+        matching = [name for name in names if fnmatchcase(name, pattern)]
+        if not matching:
+            raise ValueError(f"there is no {pattern!r}, but {', '.join(names)}")
+        found.update(matching)
+    return [name for name in names if name in found]

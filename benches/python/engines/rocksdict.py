@@ -15,7 +15,9 @@ class RocksdictEngine(MappingEngine):
     name = "rocksdict"
     title = "rocksdict"
     module = "rocksdict"
-    promise = Promise("when the system writes it, or asked for", "no", "batches of writes", "is lost")
+    promise = Promise(
+        "when the system writes it, or at once where asked for", "no", "batches of writes", "is lost"
+    )
 
     def open(self, *, readonly: bool = False) -> None:
         from rocksdict import AccessType, Rdict
