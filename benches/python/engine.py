@@ -48,6 +48,8 @@ class Engine(ABC):
     """What has to be imported."""
     home: ClassVar[Home] = "peers"
     promise: ClassVar[Promise]
+    reads_only: ClassVar[bool] = False
+    """Whether it differs from another engine only where a store is read, and has no row but those."""
     keeps: ClassVar[bool] = True
     """Whether another process finds what one has stored."""
 

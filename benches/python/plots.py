@@ -69,7 +69,7 @@ def _draw(shown: dict[str, dict[str, float]], path: Path) -> None:
     )
     axes: list[Any] = list(grid.flat)
     for axis, (name, ratios) in zip(axes, shown.items(), strict=False):
-        _panel(axis, name, ratios)
+        _panel(axis, name, ratios, longest)
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     figure.supxlabel(
@@ -79,14 +79,18 @@ def _draw(shown: dict[str, dict[str, float]], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _panel(axis: Any, name: str, ratios: dict[str, float]) -> None:
+def _panel(axis: Any, name: str, ratios: dict[str, float], most: int) -> None:
     names = list(reversed(ratios))
     values = [max(ratios[engine], 1e-4) for engine in names]
+    places = range(most - len(names), most)
+    low, high = min(1.0, *values), max(1.0, *values)
+    beside = 3 * (high / low) ** 0.2  # room for the figures
     axis.set_xscale("log")
-    axis.hlines(
-        range(len(names)), 1, values, color=[BETTER if value >= 1 else WORSE for value in values], linewidth=4
-    )
-    for place, value in enumerate(values):
+    axis.set_xlim(low / beside, high * beside)
+    axis.set_ylim(-0.6, most - 0.4)
+    axis.axvline(1, color=INK, linewidth=1)
+    axis.hlines(places, 1, values, color=[BETTER if value >= 1 else WORSE for value in values], linewidth=4)
+    for place, value in zip(places, values, strict=True):
         axis.annotate(
             f"{value:.2g}" if value < 100 else f"{value:,.0f}",
             (value, place),
@@ -96,12 +100,8 @@ def _panel(axis: Any, name: str, ratios: dict[str, float]) -> None:
             va="center",
             fontsize=7,
         )
-    axis.axvline(1, color=INK, linewidth=1)
-    axis.set_yticks(range(len(names)), [ENGINES[engine].title for engine in names])
+    axis.set_yticks(places, [ENGINES[engine].title for engine in names])
     axis.set_title(f"{name}: {WORKS[name].title}".replace("`", ""), fontsize=8, wrap=True)
-    low, high = min(1.0, *values), max(1.0, *values)
-    axis.set_xlim(low / 4, high * 4)
-    axis.margins(y=0.08)
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
 

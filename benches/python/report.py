@@ -40,7 +40,7 @@ NOTES = """
   the pickle file and the loads of rocksdict are synced here. The others leave that to the system, or to a later
   checkpoint, so their loads and plain writes do less. The rows that don't wait for the disk use
   `durability="deferred"` with oocmap and `sync=False` with LMDB; what has not been committed when the time is taken is
-  committed afterwards.
+  committed afterwards, as ZODB and sqlitedict do with all of it.
 - **New or old.** A plain read of oocmap, of LMDB with a transaction for each get, and of the engines on SQLite sees
   what other processes have committed in between. The limit, the one long transaction, snapshots, ZODB until its next
   transaction, and what is in memory do not.
@@ -204,7 +204,7 @@ def emphasised(row: Row, engine: str) -> str:
     """Write how oocmap compares with an engine, bold where it loses."""
     ratio = row.ratio(engine)
     text = cell_of(row, engine)
-    return f"**{text}**" if ratio is not None and ratio < 1 else text
+    return f"**{text}**" if ratio is not None and ratio < 0.995 else text  # what is shown as 1 is no loss
 
 
 def shares(results: Results, present: list[str]) -> list[str]:
@@ -212,7 +212,7 @@ def shares(results: Results, present: list[str]) -> list[str]:
     lines = []
     for name in present:
         less = [
-            f"`{work}` {row.cells[name].operations:,}"
+            less_of(work, row.cells[name])
             for work, row in results.rows.items()
             if name in row.cells and row.cells[name].reduced and row.cells[name].best is not None
         ]
@@ -229,6 +229,13 @@ def shares(results: Results, present: list[str]) -> list[str]:
     if failed:
         lines += ["Not measured:", "", *failed, ""]
     return lines
+
+
+def less_of(work: str, cell: Cell) -> str:
+    """Write what a slow engine did in a row."""
+    return f"`{work}` {cell.operations:,}" + (
+        f" on {cell.entries:,} entries" if cell.entries is not None else ""
+    )
 
 
 def promises(present: list[str]) -> list[str]:
@@ -271,7 +278,11 @@ def provenance(results: Results, present: list[str]) -> list[str]:
         "The map of 10 GB has texts of 4,000 bytes. Reading at random touches each key about once.",
         "",
         "Versions: "
-        + ", ".join(f"{ENGINES[name].title} {results.versions.get(name, '')}".strip() for name in present)
+        + ", ".join(
+            f"{ENGINES[name].title} {results.versions[name]}"
+            for name in present
+            if results.versions.get(name)
+        )
         + ".",
         "",
     ]

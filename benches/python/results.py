@@ -21,6 +21,8 @@ class Cell:
     """Seconds or bytes for one operation, of each round."""
     references: list[float] = field(default_factory=list)
     operations: int = 0
+    entries: int | None = None
+    """How many entries there were, if fewer than for others."""
     reduced: bool = False
     cannot: str | None = None
     """It has no such thing; perhaps with a reason."""

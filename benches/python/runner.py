@@ -109,7 +109,11 @@ class Runner:
             rounds,
         )
         names = [
-            name for name in self.engines if name in self.pythons and name in (work.engines or self.engines)
+            name
+            for name in self.engines
+            if name in self.pythons
+            and name in (work.engines or self.engines)
+            and (work.store or not ENGINES[name].reads_only)
         ]
         row.cells = {name: Cell() for name in names}
         for turn in range(rounds):
@@ -149,6 +153,7 @@ class Runner:
         cell.values.append(figure["value"])
         cell.operations = figure["operations"]
         cell.reduced = cell.reduced or figure["reduced"] or run.count < wanted
+        cell.entries = run.count if run.count < wanted else None
         if figure["reference"] is not None:
             cell.references.append(figure["reference"])
 

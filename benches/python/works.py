@@ -311,6 +311,7 @@ WORKS: dict[str, Work] = {
             (Bar("below", 64),),
             store="large",
             engines=("oocmap",),
+            reads=Share(12.5, 500),
             unit="MB",
             rounds=1,
         ),

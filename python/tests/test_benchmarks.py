@@ -132,12 +132,12 @@ def test_a_loss_is_shown_as_one_and_a_slow_engine_too() -> None:
     cells = {
         "oocmap": Cell(values=[2.0]),
         "dict": Cell(values=[1.0]),
-        "lmdb": Cell(values=[6.0], operations=5, reduced=True),
+        "lmdb": Cell(values=[6.0], operations=5, entries=3, reduced=True),
     }
     text = page(Results({"get": row(**cells)}), charts=False)
     assert "| 0.5 × dict | 0.50 ✓ |" in text
     assert "| **0.5** | 3† |" in text
-    assert "- LMDB + pickle, with the number of its operations: `get` 5" in text
+    assert "- LMDB + pickle, with the number of its operations: `get` 5 on 3 entries" in text
 
 
 def test_rows_are_measured_one_by_one_into_one_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from data import Pair
-from engine import Engine, Promise
+from engine import Cannot, Engine, Promise
 
 
 class LmdbEngine(Engine):
@@ -101,7 +101,8 @@ class LmdbLongEngine(LmdbEngine):
     """One read transaction for all the gets: nothing newer is seen."""
 
     name = "lmdb-long"
-    title = "LMDB + pickle, one transaction"
+    title = "LMDB, one transaction"
+    reads_only = True
     promise = Promise("every commit", "no", "yes, across processes", "is lost")
 
     def reader(self) -> Any:
@@ -126,3 +127,9 @@ class LmdbLongEngine(LmdbEngine):
 
     def snapshot(self) -> Any:
         return self.reader()
+
+    def writer(self) -> Any:
+        raise Cannot
+
+    def change(self, keys: Sequence[int], count: int) -> None:
+        raise Cannot
