@@ -10,7 +10,7 @@ from engine import Promise
 from engines import ENGINES, OURS
 from plots import CHARTS
 from results import Cell, Results, Row
-from works import WORKS, Bar, Work
+from works import COUNT, WORKS, Bar, Work
 
 SECTIONS = {
     "reads": "Reads of small entries",
@@ -293,8 +293,10 @@ def provenance(results: Results, present: list[str]) -> list[str]:
     for name, row in results.rows.items():
         runs.setdefault((row.measured, row.machine, row.disk, row.count, row.rounds), []).append(f"`{name}`")
     for (measured, machine, disk, count, rounds), names in sorted(runs.items()):
+        scale = "" if count == COUNT else f" instead of {COUNT:,}, and of all else in proportion"
         lines.append(
-            f"- {measured}, {machine}, on {disk}, {count:,} small entries, best of {rounds}: {', '.join(sorted(names))}"
+            f"- {measured}, {machine}, on {disk}, {count:,} small entries{scale}, best of {rounds}: "
+            + ", ".join(sorted(names))
         )
         if disk == "tmpfs":
             lines.append("  - On tmpfs nothing waits for a disk: the rows of durable writes say nothing.")

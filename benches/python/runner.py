@@ -22,7 +22,7 @@ from data import SEED
 from engines import ENGINES
 from results import Cell, Results, Row
 from timing import FIRST, Run
-from works import STORES, Store, Work
+from works import COUNT, STORES, Store, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("worker.py")
@@ -36,7 +36,7 @@ LONGEST_LARGE = 3600.0
 class Settings:
     """How much is measured."""
 
-    count: int = 200_000
+    count: int = COUNT
     rounds: int = 5
     patience: float = 20.0
     longest: float = LONGEST

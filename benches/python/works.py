@@ -74,7 +74,8 @@ class Work:
     """What the reference of its figures is."""
 
 
-SMALL = "value number i"
+COUNT = 200_000
+"""How many small entries there are, in a whole run."""
 LIST_LENGTH = Share(5, 1000)
 
 STORES = {

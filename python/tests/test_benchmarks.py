@@ -66,6 +66,7 @@ def test_every_row_is_measured_and_reported(tmp_path: Path) -> None:
         )
         assert sum("not measured" in line for line in rows) == len(missing)
     assert "failed" not in text
+    assert "200 small entries instead of 200,000, and of all else in proportion" in text
     # Without its figures the page can be made again, and is the same.
     again = bench("--report", str(measured), "--docs", str(tmp_path / "again"))
     assert again.returncode == 0, again.stderr
