@@ -7,6 +7,8 @@ KILLS ?= 10000
 CASES ?= 20000
 SECONDS ?= 60
 MEGABYTES ?= 1000
+WORK ?= *
+SCRATCH ?=
 
 # Only what changes the compiled extension: the Python sources are used where they stand.
 SOURCES := $(wildcard Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml python/build.rs .cargo/config.toml) \
@@ -15,7 +17,7 @@ PYTHON_CHECKED := python/oocmap python/tests examples benches/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-rust test-python lint lint-rust lint-python bench crash soak fuzz docs wheel clean
+.PHONY: help run test test-rust test-python lint lint-rust lint-python bench bench-rust crash soak fuzz docs wheel clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,8 +65,23 @@ lint-python: $(VENV)/.dev-tools ## Check the Python sources
 	$(BIN)/mypy examples
 	$(BIN)/mypy benches/python
 
-bench: $(VENV)/.extension $(VENV)/.dev-tools ## Measure against dict, pickle and LMDB; write docs/benchmarks.md
-	$(BIN)/python benches/python/run.py --write docs/benchmarks.md
+# Each peer is installed by itself: one that can't be installed on this Python is left out, and the report says so.
+.venv-%/.installed: requirements-%.txt
+	$(PYTHON) -m venv .venv-$*
+	grep -v '^#' $< | while read -r peer; do \
+		.venv-$*/bin/python -m pip --disable-pip-version-check install --quiet "$$peer" || echo "left out: $$peer"; \
+	done
+	@touch $@
+
+.venv-peers/.limit: .venv-peers/.installed $(VENV)/.build-tools $(wildcard benches/limit/* benches/limit/src/*)
+	VIRTUAL_ENV=$(CURDIR)/.venv-peers $(BIN)/maturin develop --release --locked --manifest-path benches/limit/Cargo.toml
+	@touch $@
+
+bench: $(VENV)/.extension $(VENV)/.dev-tools .venv-peers/.limit .venv-predecessor/.installed ## Measure all peers (WORK=get,load-* SCRATCH=directory); write docs/benchmarks.md
+	$(BIN)/python benches/python --work '$(WORK)' $(if $(SCRATCH),--scratch '$(SCRATCH)') --docs docs
+
+bench-rust: ## Measure the engine in Rust beside heed; write docs/benchmarks.md
+	$(MAKE) bench WORK=rust
 
 crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, readers and vacuums, KILLS times (10000)
 	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_kills.py python/tests/test_vacuum_kills.py \
@@ -92,6 +109,6 @@ wheel: $(VENV)/.build-tools ## Build a wheel into dist/ and try it in a clean en
 	rm -rf dist/.try dist/try.ooc* dist/.try.ooc*
 
 clean: ## Remove everything that was built
-	rm -rf target dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf target dist $(VENV) .venv-peers .venv-predecessor .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find python examples benches -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/oocmap/*.so

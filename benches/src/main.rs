@@ -1,33 +1,30 @@
-//! Measures the engine beside LMDB used directly, in one run: `cargo run --release --package oocmap-benches`.
+//! Measures the engine beside LMDB used directly, in one run: `cargo bench --package oocmap-benches`.
 //!
-//! Every workload runs on all engines in turn, several times; the best time of each counts, and only ratios are
-//! printed, since absolute times say more about the machine.
+//! `make bench WORK=rust` does so and writes the ratios into the report, since absolute times say more about the machine.
 
 mod engines;
 mod workloads;
 
 use std::time::Duration;
 
-use engines::{Engine, heed::Heed, oocmap::Oocmap};
-use workloads::{Workload, all};
+use criterion::{Criterion, SamplingMode};
+use engines::{Failure, heed::Heed, oocmap::Oocmap};
 
-/// How often every workload runs on every engine.
-const ROUNDS: usize = 5;
+/// How often each is measured. Once is long: all of the entries.
+const SAMPLES: usize = 15;
 
-fn main() -> Result<(), engines::Failure> {
-    println!("times as fast as LMDB through heed, in a transaction that is reused:");
-    for workload in all() {
-        let mut best = [Duration::MAX; 2];
-        for _ in 0..ROUNDS {
-            best[0] = best[0].min(measure::<Heed>(&workload)?);
-            best[1] = best[1].min(measure::<Oocmap>(&workload)?);
-        }
-        println!("{:<40} {:.2}", workload.name, best[0].as_secs_f64() / best[1].as_secs_f64());
+fn main() -> Result<(), Failure> {
+    let mut criterion = Criterion::default().sample_size(SAMPLES).configure_from_args();
+    for workload in workloads::all() {
+        let mut group = criterion.benchmark_group(workload.name);
+        group
+            .sampling_mode(SamplingMode::Flat)
+            .warm_up_time(Duration::from_secs(1))
+            .measurement_time(Duration::from_secs(3));
+        workload.measure::<Heed>(&mut group)?;
+        workload.measure::<Oocmap>(&mut group)?;
+        group.finish();
     }
+    criterion.final_summary();
     Ok(())
-}
-
-fn measure<E: Engine>(workload: &Workload) -> Result<Duration, engines::Failure> {
-    let directory = tempfile::tempdir()?;
-    workload.run(&mut E::open(directory.path())?)
 }

@@ -9,6 +9,8 @@ use super::{Engine, Failure};
 pub(crate) struct Heed(&'static Env<WithTls>, Database<'static, Bytes, Bytes>);
 
 impl Engine for Heed {
+    const NAME: &str = "heed";
+
     fn open(directory: &Path) -> Result<Self, Failure> {
         let mut options = EnvOpenOptions::new();
         options.map_size(1 << 32);

@@ -10,6 +10,8 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 
 /// A store of texts under numbers.
 pub(crate) trait Engine: Sized {
+    /// What it is called in the results.
+    const NAME: &'static str;
     /// Makes an empty store.
     fn open(directory: &Path) -> Result<Self, Failure>;
     /// Stores entries, in one transaction.

@@ -22,6 +22,8 @@ fn is_text(stored: Stored<'_>) -> Result<bool, Failure> {
 }
 
 impl Engine for Oocmap {
+    const NAME: &str = "oocmap";
+
     fn open(directory: &Path) -> Result<Self, Failure> {
         Ok(Self(Environment::open(&directory.join("bench.ooc"), &Options::default())?))
     }
