@@ -164,6 +164,15 @@ impl ReadTransaction {
         self.pin.pinned.get(ordered)
     }
 
+    /// The value in the bytes of an entry.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when it is damaged.
+    pub fn open_raw<'t>(&'t self, raw: &'t [u8]) -> Result<Stored<'t>> {
+        open(self.pin.pinned.snapshot(), &Frame::decode(raw)?)
+    }
+
     /// Whether there is an entry under the ordered bytes of a key.
     ///
     /// # Errors

@@ -59,6 +59,11 @@ impl EntryKey {
         Ok(Self { ordered, form: None })
     }
 
+    /// A key that was encoded before.
+    pub(crate) fn of_parts(ordered: KeyBytes, form: Option<Vec<u8>>) -> Self {
+        Self { ordered, form }
+    }
+
     /// The bytes that sort as the key does.
     pub fn ordered(&self) -> &[u8] {
         &self.ordered
