@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import os
 from collections import abc
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from oocmap._oocmap import Loader, OOCMap, Transaction
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     FilePath = str | os.PathLike[str]
-    Source = Mapping[Any, Any] | Iterable[tuple[Any, Any]] | FilePath | Iterable[FilePath]
+    Source = Mapping[Any, Any] | Iterable[Iterable[Any]] | FilePath | Iterable[FilePath]
 
 __all__ = ["bulk_load"]
 
@@ -45,7 +46,7 @@ def bulk_load(
     memory: int = 128 << 20,
     workers: int | None = None,
 ) -> int:
-    """Store very many entries in one transaction, as fast as possible and with constant memory.
+    r"""Store very many entries in one transaction, as fast as possible and with constant memory.
 
     It does what ``OOCMap(path).update(...)`` does: everything is stored or nothing, of equal keys the last value counts,
     and entries that are there already stay. What does not fit into ``memory`` is sorted in files without a name in the
@@ -60,17 +61,17 @@ def bulk_load(
     source : mapping, iterable of pairs, str, os.PathLike, or iterable of str and os.PathLike
         The entries themselves, or files that hold them; a text is the path of a file. Their names tell what they are:
         ``.jsonl``, ``.ndjson`` or ``.json`` for JSON, one value a line; ``.csv`` and ``.tsv`` for tables whose first
-        record names the columns; ``.parquet``, which needs ``pyarrow``. All but the last may be compressed: ``.csv.gz``.
+        record names the columns; ``.parquet``, which needs ``pyarrow``. All but that may be compressed: ``.csv.gz``.
     key : str, optional
         For files: which column of a table is the key, the first when not given, and which member of JSON objects. The
-        value is a dict of the others; in a table of two columns it is the other one. Without it a line of JSON is an array
-        of key and value. An array that is a key becomes a tuple.
+        value is a dict of the others; in a table of two columns it is the other one. Without it a line of JSON is an
+        array of key and value. An array that is a key becomes a tuple.
     format : {"jsonl", "csv", "tsv", "parquet"}, optional
         What all files are, whatever their names.
     progress : callable, optional
-        Called now and then with how much of the present step is done and how much there is to do. While the source is read
-        these are bytes of files or entries, with 0 for what nobody knows; then entries that are stored. What it raises
-        ends the load, and nothing has happened.
+        Called now and then with how much of the present step is done and how much there is to do. While the source is
+        read these are bytes of files or entries, with 0 for what nobody knows; then entries that are stored. What it
+        raises ends the load, and nothing has happened.
     memory : int
         How many bytes of memory sorting takes, about.
     workers : int, optional
@@ -98,7 +99,7 @@ def bulk_load(
     >>> oocmap.bulk_load("squares.ooc", ((n, n * n) for n in range(1000)))
     1000
     >>> with open("people.csv", "w") as table:
-    ...     _ = table.write("name,born,died\\nAda,1815,1852\\nAlan,1912,1954\\n")
+    ...     _ = table.write("name,born,died\nAda,1815,1852\nAlan,1912,1954\n")
     >>> oocmap.bulk_load("squares.ooc", "people.csv")
     2
     >>> with oocmap.OOCMap("squares.ooc") as m:
@@ -131,12 +132,11 @@ def _take_apart(source: Any) -> tuple[list[FilePath] | None, Any]:
         is_named = bool(source) and isinstance(source[0], (str, os.PathLike))
         return (_checked(source), ()) if is_named else (None, source)
     rest = iter(source)
-    first = next(rest, None)
-    if isinstance(first, (str, os.PathLike)):
-        return _checked(chain([first], rest)), ()
-    # An iterable whose first element was None is not empty, and None is no pair.
-    is_empty = first is None and next(rest, rest) is rest
-    return None, () if is_empty else chain([first], rest)
+    for first in rest:
+        is_named = isinstance(first, (str, os.PathLike))
+        every = chain([first], rest)
+        return (_checked(every), ()) if is_named else (None, every)
+    return None, ()
 
 
 def _checked(files: Iterable[Any]) -> list[FilePath]:
@@ -160,7 +160,7 @@ def _load_files(loader: Loader, files: list[FilePath], key: str | None, format: 
 
 
 def _format_of(file: str) -> str:
-    name = file[:-3] if file.endswith(".gz") else file
+    name = file.removesuffix(".gz")
     kind = _FORMATS.get(os.path.splitext(name)[1].lower())  # noqa: PTH122
     if kind is None or (kind == "parquet" and name != file):
         raise ValueError(
@@ -172,16 +172,16 @@ def _format_of(file: str) -> str:
 
 def _load_text(loader: Loader, file: str, kind: str, key: str | None, before: int, total: int) -> None:
     with open(file, "rb", buffering=0) as raw:  # noqa: PTH123
-        content: IO[bytes] = gzip.open(raw) if file.endswith(".gz") else raw  # type: ignore[assignment]
+        content: io.RawIOBase | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if file.endswith(".gz") else raw
         loader.begin_text(file, _DELIMITERS[kind], key)
         while chunk := _read(content, file):
             loader.feed(chunk, before + raw.tell(), total)
         loader.feed(b"", before + raw.tell(), total)
 
 
-def _read(content: IO[bytes], file: str) -> bytes:
+def _read(content: io.RawIOBase | gzip.GzipFile, file: str) -> bytes:
     try:
-        return content.read(_PIECE)
+        return content.read(_PIECE) or b""
     except (EOFError, gzip.BadGzipFile) as error:
         raise ValueError(f"{file}: {error}") from error
 
@@ -190,7 +190,9 @@ def _parquet_pairs(file: str, key: str | None) -> Iterator[tuple[Any, Any]]:
     try:
         from pyarrow import parquet
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{file}: reading Parquet needs pyarrow; install it", name="pyarrow") from error
+        raise ModuleNotFoundError(
+            f"{file}: reading Parquet needs pyarrow; install it", name="pyarrow"
+        ) from error
     with parquet.ParquetFile(file) as table:
         names: list[str] = table.schema_arrow.names
         if len(names) < 2:
@@ -206,7 +208,7 @@ def _parquet_pairs(file: str, key: str | None) -> Iterator[tuple[Any, Any]]:
             keys = batch.column(key).to_pylist()
             columns = [batch.column(name).to_pylist() for name in others]
             if len(columns) == 1:
-                yield from zip(keys, columns[0])
+                yield from zip(keys, columns[0], strict=True)
             else:
-                for row in zip(keys, *columns):
-                    yield row[0], dict(zip(others, row[1:]))
+                for row in zip(keys, *columns, strict=True):
+                    yield row[0], dict(zip(others, row[1:], strict=True))

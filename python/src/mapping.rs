@@ -187,7 +187,7 @@ impl Mapping {
         keys: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        many::values(py, self.access()?, keys, default.as_ref())
+        many::values(py, &self.part()?, keys, default.as_ref())
     }
 
     /// Return the value under ``key``; when there is none, store and return ``default``, in one transaction.
