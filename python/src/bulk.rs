@@ -82,8 +82,8 @@ impl Gathered {
         let (mut entries, bytes) = match self {
             Self::Few { entries, bytes, .. } => (entries, bytes),
             Self::Many(sorter) => {
-                let sorted = py.detach(|| sorter.finish()).or_raise()?;
-                return store(py, access, sorted, &mut Progress::new(None)).map(|_| ());
+                let entries = py.detach(|| sorter.finish()).or_raise()?;
+                return store(py, access, entries, &mut Progress::new(None)).map(|_| ());
             }
         };
         if entries.is_empty() {
@@ -110,8 +110,8 @@ fn push(py: Python<'_>, sorter: &mut Sorter, key: &EntryKey, draft: &Draft) -> P
 }
 
 /// Stores sorted entries, in the transaction that the thread has open or in one of their own; answers how many there were.
-fn store(py: Python<'_>, access: &Access, sorted: SortedEntries, progress: &mut Progress) -> PyResult<u64> {
-    let most = sorted.most();
+fn store(py: Python<'_>, access: &Access, entries: SortedEntries, progress: &mut Progress) -> PyResult<u64> {
+    let most = entries.most();
     let transaction = access.writer(py)?;
     let environment = access.opened().environment()?;
     let mut raised = None;
@@ -121,14 +121,11 @@ fn store(py: Python<'_>, access: &Access, sorted: SortedEntries, progress: &mut 
         }
         raised.is_none()
     };
-    let stored = match transaction {
-        Some(transaction) => {
-            py.detach(|| transaction.update(|scope| scope.load(sorted, &mut tell))).or_raise()
-        }
-        None => {
-            let limit = access.opened().options.lock_timeout;
-            waiting(py, limit, |patience| environment.load(sorted, patience, &mut tell))
-        }
+    let stored = if let Some(transaction) = transaction {
+        py.detach(|| transaction.update(|scope| scope.load(entries, &mut tell))).or_raise()
+    } else {
+        let limit = access.opened().options.lock_timeout;
+        waiting(py, limit, |patience| environment.load(entries, patience, &mut tell))
     };
     if let Some(error) = raised {
         return Err(error);
@@ -264,7 +261,7 @@ impl Loader {
     /// Store what was taken, in one transaction, and return how many entries that were.
     fn store(&self, py: Python<'_>) -> PyResult<u64> {
         let Taking { sorter, mut progress, .. } = self.take()?;
-        let sorted = py.detach(|| sorter.finish()).or_raise()?;
-        store(py, &self.access, sorted, &mut progress)
+        let entries = py.detach(|| sorter.finish()).or_raise()?;
+        store(py, &self.access, entries, &mut progress)
     }
 }

@@ -177,8 +177,8 @@ impl Mapping {
     /// >>> import oocmap
     /// >>> m = oocmap.OOCMap("many.ooc")
     /// >>> m.update({1: "one", 2: "two"})
-    /// >>> m.get_many([2, 3, 1], "none")
-    /// ['two', 'none', 'one']
+    /// >>> m.get_many((2, 3, 1), 0) == list(("two", 0, "one"))
+    /// True
     /// >>> m.close()
     #[pyo3(signature = (keys, default=None, /))]
     fn get_many<'py>(

@@ -67,14 +67,10 @@ struct Item {
 
 /// The first bytes of a key, as a number that sorts as they do.
 pub(super) fn prefix(key: &[u8]) -> u64 {
-    match key.first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => {
-            let mut first = [0; 8];
-            first[..key.len()].copy_from_slice(key);
-            u64::from_be_bytes(first)
-        }
-    }
+    let mut first = [0; 8];
+    let taken = key.len().min(first.len());
+    first[..taken].copy_from_slice(&key[..taken]);
+    u64::from_be_bytes(first)
 }
 
 /// Compares two keys of which the prefixes are known.

@@ -287,17 +287,13 @@ impl Parser<'_> {
                 _ => self.at = behind,
             }
         }
-        match char::from_u32(code) {
-            Some(character) => {
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                Ok(false)
-            }
-            None => {
-                let (high, middle, low) = (code >> 12, code >> 6 & 0x3f, code & 0x3f);
-                out.extend_from_slice(&[0xe0 | high as u8, 0x80 | middle as u8, 0x80 | low as u8]);
-                Ok(true)
-            }
+        if let Some(character) = char::from_u32(code) {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            return Ok(false);
         }
+        let (high, middle, low) = (code >> 12, code >> 6 & 0x3f, code & 0x3f);
+        out.extend_from_slice(&[0xe0 | high as u8, 0x80 | middle as u8, 0x80 | low as u8]);
+        Ok(true)
     }
 
     fn four_digits(&mut self) -> Result<u32, Refusal> {

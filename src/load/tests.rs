@@ -1,6 +1,6 @@
 //! Tests of sorting outside of memory: whatever fits, the last value and the first form of each key come in order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     sorter::{SortedEntries, Sorter},
@@ -19,6 +19,7 @@ use crate::{
     txn::{entry::EntryKey, patience::Patience},
 };
 
+type FormAndDraft = (Option<Vec<u8>>, Vec<u8>);
 type Entry = (Vec<u8>, Option<Vec<u8>>, Vec<u8>);
 
 fn entries(mut sorted: SortedEntries) -> Vec<Entry> {
@@ -40,11 +41,11 @@ fn runs_merge_to_what_a_dict_would_hold() {
     // From all of it in memory to so many runs that they are merged in several rounds.
     for (count, memory, workers) in [(0, 0, 1), (500, 1 << 30, 2), (40_000, 0, 1), (60_000, 1 << 20, 3)] {
         let mut sorter = Sorter::new(&directory.path().join("x.ooc"), memory, workers);
-        let mut model: BTreeMap<Vec<u8>, (Option<Vec<u8>>, Vec<u8>)> = BTreeMap::new();
+        let mut model: BTreeMap<Vec<u8>, FormAndDraft> = BTreeMap::new();
         for (number, key) in scattered(count).enumerate() {
-            let key = (key % 10_000) as i64;
+            let key = (key % 10_000) as u32;
             // Equal keys of two kinds, of which the first one stays.
-            let scalar = if number % 3 == 0 { Scalar::Float(key as f64) } else { Scalar::Int(key) };
+            let scalar = if number % 3 == 0 { Scalar::Float(key.into()) } else { Scalar::Int(key.into()) };
             let key = EntryKey::new(&Key::Scalar(scalar)).unwrap();
             let draft = Draft::scalar(&Scalar::Str(format!("value {number}").into()));
             let mut packed = Vec::new();
@@ -57,9 +58,9 @@ fn runs_merge_to_what_a_dict_would_hold() {
         }
         assert_eq!(sorter.pushed(), count);
         let expected: Vec<Entry> = model.into_iter().map(|(key, (form, draft))| (key, form, draft)).collect();
-        let sorted = sorter.finish().unwrap();
-        assert!(sorted.most() >= expected.len() as u64);
-        assert_eq!(entries(sorted), expected, "{count} entries");
+        let found = sorter.finish().unwrap();
+        assert!(found.most() >= expected.len() as u64);
+        assert_eq!(entries(found), expected, "{count} entries");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }
@@ -87,8 +88,8 @@ fn a_text_holds_the_same_entries_however_it_is_cut() {
     let mut csv = String::from("\u{feff}key,value\n");
     let mut keys = Vec::new();
     for (number, key) in scattered(20_000).enumerate() {
-        json += &format!("[\"{key}\", \"line\\n{number}\"]\n\n");
-        csv += &format!("{key},\"line\n{number}\"\r\n");
+        write!(json, "[\"{key}\", \"line\\n{number}\"]\n\n").unwrap();
+        write!(csv, "{key},\"line\n{number}\"\r\n").unwrap();
         let mut ordered = KeyBytes::new();
         Key::from(key.to_string().as_str()).encode(&mut ordered).unwrap();
         keys.push(ordered.to_vec());

@@ -95,7 +95,9 @@ impl ValueBuilder {
         let heap = varint::take_part(rest)?.to_vec();
         let blocks = take_all(rest, |rest| {
             let (at, len, flags) = (take_u32(rest)?, take_u32(rest)?, varint::take_byte(rest)?);
-            Ok(Block { at, len, indexed: flags & INDEXED != 0, sorted: true, dict: flags & DICT != 0 })
+            let indexed = flags & INDEXED != 0;
+            // All indices are in order when the building has ended.
+            Ok(Block { at, len, indexed, sorted: indexed, dict: flags & DICT != 0 })
         })?;
         let texts = varint::take_part(rest)?.to_vec();
         let pending = take_all(rest, |rest| {
@@ -113,7 +115,7 @@ impl ValueBuilder {
             Ok((id, seen))
         })?;
         varint::finish(rest)?;
-        Ok(Self { words, slots, heap, blocks, pending, pending_places, texts, foreign, ..Self::default() })
+        Ok(Self { words, slots, foreign, heap, blocks, pending, pending_places, texts, ..Self::default() })
     }
 }
 
