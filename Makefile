@@ -85,6 +85,7 @@ bench-rust: ## Measure the engine in Rust beside heed; write docs/benchmarks.md
 
 crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, readers and vacuums, KILLS times (10000)
 	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_kills.py python/tests/test_vacuum_kills.py \
+		python/tests/test_bulk_load_kills.py \
 		-o faulthandler_timeout=7200
 
 soak: $(VENV)/.extension $(VENV)/.dev-tools ## Vacuum under load, SECONDS long (60), and MEGABYTES of data (1000)

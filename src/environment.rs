@@ -8,6 +8,7 @@ use crate::{
         header::{HEADER_KEY, Header},
         record::ObjectId,
     },
+    load::{sorter::SortedEntries, store::Tell},
     object::{
         container::Hold,
         read_transaction::ReadTransaction,
@@ -234,6 +235,23 @@ impl Environment {
             return self.core.write_deferred(room, terms, self.options.flush_interval, patience, work);
         }
         self.core.write_once(room.kind(), terms, patience, work)
+    }
+
+    /// Stores sorted entries in one transaction of their own; answers how many there were. `tell` is told now and then how
+    /// many are stored, and answers whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Environment::write`]; `Interrupted` when `tell` said so; any error of the storage, after which nothing has
+    /// happened.
+    pub fn load(
+        &self,
+        entries: SortedEntries,
+        patience: &mut Patience<'_>,
+        tell: &mut Tell<'_>,
+    ) -> Result<u64> {
+        self.check_writable()?;
+        self.core.write_large(self.terms(), patience, |state| entries.store(state, tell))
     }
 
     /// Commits what was deferred.

@@ -42,6 +42,8 @@ pub enum Error {
     InvalidKey(String),
     /// A value that can't be stored.
     Unsupported(String),
+    /// Something that was to be loaded holds no entry where one is expected.
+    Source(String),
     /// Something is larger or nested more deeply than the format allows.
     TooLarge(String),
     /// An option has a value that makes no sense.
@@ -109,6 +111,7 @@ impl fmt::Display for Error {
             Self::Format { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::InvalidKey(what)
             | Self::Unsupported(what)
+            | Self::Source(what)
             | Self::TooLarge(what)
             | Self::InvalidOption(what) => f.write_str(what),
             Self::CommitOutcomeUnknown(source) => write!(

@@ -10,6 +10,7 @@ mod coord;
 mod environment;
 mod error;
 mod format;
+mod load;
 mod object;
 mod options;
 #[expect(
@@ -30,6 +31,11 @@ pub use format::{
     scalar::{Scalar, bytes_int, int_bytes},
     temporal::{Date, Time, Zone},
     word::Word,
+};
+pub use load::{
+    sorter::{SortedEntries, Sorter},
+    store::Tell,
+    text::{TextFormat, TextSource},
 };
 pub use object::{
     check::Problem,

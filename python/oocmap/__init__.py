@@ -6,6 +6,7 @@ import atexit as _atexit
 import os as _os
 from collections import abc as _abc
 
+from oocmap._bulk import bulk_load
 from oocmap._classes import register
 from oocmap._oocmap import (
     ItemsView,
@@ -80,6 +81,7 @@ __all__ = [
     "VacuumWarning",
     "ValuesView",
     "__version__",
+    "bulk_load",
     "register",
 ]
 

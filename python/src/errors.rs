@@ -94,7 +94,7 @@ pub(crate) fn raise(error: &Error) -> PyErr {
             Error::Unsupported(_) => unsupported(py, text),
             Error::Stale => stale(py, text),
             Error::SnapshotExpired => snapshot_expired(py, text),
-            Error::InvalidKey(_) | Error::TooLarge(_) | Error::InvalidOption(_) => {
+            Error::InvalidKey(_) | Error::TooLarge(_) | Error::InvalidOption(_) | Error::Source(_) => {
                 PyValueError::new_err(text)
             }
             Error::CommitOutcomeUnknown(source) => commit_outcome_unknown(py, source.raw_os_error(), text),

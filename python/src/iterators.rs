@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oocmap::{Environment, KeyBytes, ReadTransaction, Resized, Scan, SharedScan, SharedWrite};
+use oocmap::{Environment, KeyBytes, ReadTransaction, Resized, Scan, SharedScan, SharedWrite, Stored};
 use pyo3::{
     exceptions::{PyRuntimeError, PyValueError},
     prelude::*,
@@ -11,7 +11,7 @@ use pyo3::{
 
 use crate::{
     access::Access,
-    convert::{decode, key},
+    convert::{decode, key, scalar},
     errors::OrRaise,
     lazy::walk::Part,
 };
@@ -22,23 +22,29 @@ pub(crate) enum Walk {
     Version { read: ReadTransaction, scan: Scan, live: Option<(Environment, Resized)> },
     /// In a write transaction.
     Transaction { transaction: Arc<SharedWrite>, scan: SharedScan, resized: u64 },
-    /// Nowhere: it has come to its end, or failed.
+}
+
+/// Where an iterator stands.
+enum State {
+    /// Somewhere. What moves while a step is made is as small as can be.
+    Ready(Box<Walk>),
+    /// It has come to its end, or failed.
     Ended,
-    /// Somewhere, at this moment.
+    /// On its way, at this moment.
     Busy,
 }
 
 /// An iterator over entries of the map, in key order.
 #[pyclass(frozen, module = "oocmap._oocmap")]
 pub(crate) struct MapIterator {
-    walk: Mutex<Walk>,
+    state: Mutex<State>,
     part: Part,
     access: Arc<Access>,
 }
 
 impl MapIterator {
     pub(crate) fn new(walk: Walk, part: Part, access: Arc<Access>) -> Self {
-        Self { walk: Mutex::new(walk), part, access }
+        Self { state: Mutex::new(State::Ready(Box::new(walk))), part, access }
     }
 
     /// The first that a new iterator gives.
@@ -46,11 +52,21 @@ impl MapIterator {
         self.__next__(py)
     }
 
+    /// Takes out where it stands, if it has not come to its end.
+    fn take(&self) -> PyResult<Option<Box<Walk>>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Ended = *state {
+            return Ok(None);
+        }
+        match std::mem::replace(&mut *state, State::Busy) {
+            State::Ready(walk) => Ok(Some(walk)),
+            // As generators do.
+            _ => Err(PyValueError::new_err("the iterator is already executing")),
+        }
+    }
+
     fn step<'py>(&self, py: Python<'py>, walk: &mut Walk) -> PyResult<Option<Bound<'py, PyAny>>> {
         match walk {
-            Walk::Ended => Ok(None),
-            // As generators do.
-            Walk::Busy => Err(PyValueError::new_err("the iterator is already executing")),
             Walk::Version { read, scan, live } => {
                 if let Some((environment, resized)) = live
                     && environment.is_resized(resized)
@@ -62,9 +78,9 @@ impl MapIterator {
                     Some(text) => Ok(PyString::new(py, text).into_any()),
                     None => key::to_python_object(py, &entry.key().or_raise()?),
                 };
-                let value = || {
-                    let ordered = entry.ordered().or_raise()?;
-                    decode::stored(py, read, &self.access, read.open(&entry).or_raise()?, &ordered)
+                let value = || match read.open(&entry).or_raise()? {
+                    Stored::Scalar(encoded) => scalar::decode(py, encoded),
+                    stored => decode::stored(py, read, &self.access, stored, &entry.ordered().or_raise()?),
                 };
                 part_of(py, self.part, key, value).map(Some)
             }
@@ -112,14 +128,10 @@ impl MapIterator {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         // Making Python objects may run finalizers, which may use this very iterator: so it is taken out meanwhile.
-        let put =
-            |walk| std::mem::replace(&mut *self.walk.lock().unwrap_or_else(PoisonError::into_inner), walk);
-        let mut walk = put(Walk::Busy);
-        if let Walk::Busy = walk {
-            return self.step(py, &mut walk);
-        }
+        let Some(mut walk) = self.take()? else { return Ok(None) };
         let result = self.step(py, &mut walk);
-        put(if let Ok(Some(_)) = result { walk } else { Walk::Ended });
+        let next = if let Ok(Some(_)) = result { State::Ready(walk) } else { State::Ended };
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = next;
         result
     }
 }

@@ -9,10 +9,12 @@
 
 mod access;
 mod buffer;
+mod bulk;
 mod convert;
 mod errors;
 mod iterators;
 mod lazy;
+mod many;
 mod map;
 mod mapping;
 mod names;
@@ -35,6 +37,7 @@ mod _oocmap {
     #[pymodule_export]
     use crate::{
         buffer::PageBuffer,
+        bulk::Loader,
         convert::classes::Recipe,
         iterators::MapIterator,
         lazy::{

@@ -3,7 +3,7 @@
 use pyo3::{
     class::basic::CompareOp,
     prelude::*,
-    types::{PyMapping, PySet, PyString, PyTuple},
+    types::{PyList, PyMapping, PySet, PyString, PyTuple},
 };
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         sequence::same_or_equal,
         walk::Part,
     },
+    many,
 };
 
 /// What a view is of.
@@ -334,6 +335,17 @@ impl MapRange {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         Ok(self.0.get(py, key)?.or(default))
+    }
+
+    /// Return the values under many keys, all of one version; ``default`` for those that the part does not have.
+    #[pyo3(signature = (keys, default=None, /))]
+    fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        keys: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        many::values(py, &self.0, keys, default.as_ref())
     }
 
     /// Return a set-like view of the keys.

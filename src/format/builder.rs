@@ -1,6 +1,7 @@
 //! Builds the record of a value, piece by piece and without recursion.
 
 mod archive;
+mod carry;
 mod existing;
 pub(crate) mod part;
 

@@ -323,7 +323,11 @@ pub(super) fn take(first: u8, input: &mut &[u8]) -> Result<Scalar<'static>> {
     if exponent.unsigned_abs() > MAX_EXPONENT.unsigned_abs() {
         return Err(Error::corrupted(format!("a key with the exponent {exponent}, which is too large")));
     }
-    let digits = take_digits(input, if negative { 0xff } else { 0x00 })?;
+    let mask = if negative { 0xff } else { 0x00 };
+    if let Some(value) = take_integer(input, negative, exponent, mask) {
+        return Ok(Scalar::Int(value));
+    }
+    let digits = take_digits(input, mask)?;
     finite(negative, exponent, &digits).ok_or_else(|| {
         Error::corrupted("a key that is neither an integer nor a float, without its exact form")
     })
@@ -342,6 +346,29 @@ fn take_exponent(input: &mut &[u8], mask: u8) -> Result<i64> {
     }
     // Within a few of the largest, so that no sum with it overflows.
     Ok(i64::try_from(value).unwrap_or(i64::MAX).min(2 * MAX_EXPONENT))
+}
+
+/// Takes an integer of at most 56 bits, as most keys are that are numbers; nothing, and takes nothing, when it is none.
+fn take_integer(input: &mut &[u8], negative: bool, exponent: i64, mask: u8) -> Option<i64> {
+    if !(0..56).contains(&exponent) {
+        return None;
+    }
+    let (mut word, mut width) = (1_u64, 0);
+    for (index, byte) in input.iter().enumerate().take(8) {
+        let byte = byte ^ mask;
+        word = word << GROUP_BITS | u64::from(byte >> 1);
+        width += GROUP_BITS.cast_signed();
+        if byte & 1 == 0 {
+            let is_whole = exponent >= width - i64::from(word.trailing_zeros());
+            if !is_whole || byte == 0 && index > 0 {
+                return None;
+            }
+            *input = &input[index + 1..];
+            let magnitude = shift(word, exponent - width).cast_signed();
+            return Some(if negative { -magnitude } else { magnitude });
+        }
+    }
+    None
 }
 
 /// The first one and the groups below it.

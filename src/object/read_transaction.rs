@@ -17,6 +17,7 @@ use crate::{
     store::{Direction, Location, ReadTables, Snapshot, Table},
     sync::Arc,
     txn::{
+        entry,
         memory::Memory,
         read::Pin,
         scan::{SnapshotScan, Span},
@@ -162,6 +163,27 @@ impl ReadTransaction {
     /// `Corrupted` when the file is damaged.
     pub fn raw(&self, ordered: &[u8]) -> Result<Option<&[u8]>> {
         self.pin.pinned.get(ordered)
+    }
+
+    /// All bytes of the entries of many keys, given by their ordered bytes; it goes the faster the more their order is that
+    /// of the map.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the file is damaged.
+    pub fn raw_of_many<'k>(&self, ordered: impl IntoIterator<Item = &'k [u8]>) -> Result<Vec<Option<&[u8]>>> {
+        let mut near = self.snapshot().near(Table::Entries);
+        let find = |key| if entry::is_short(key) { near.get(key) } else { self.raw(key) };
+        ordered.into_iter().map(find).collect()
+    }
+
+    /// The value in the bytes of an entry.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when it is damaged.
+    pub fn open_raw<'t>(&'t self, raw: &'t [u8]) -> Result<Stored<'t>> {
+        open(self.pin.pinned.snapshot(), &Frame::decode(raw)?)
     }
 
     /// Whether there is an entry under the ordered bytes of a key.

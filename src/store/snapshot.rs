@@ -247,6 +247,11 @@ impl Snapshot {
         Ok(TreeCursor { walk, version: self.txn_id(), store: self.store.id() })
     }
 
+    /// Look-ups of many keys of a table, about in order.
+    pub(crate) fn near(&self, table: Table) -> Near<'_> {
+        Near { snapshot: self, table, leaf: NO_PAGE }
+    }
+
     /// A walk through all entries of a table.
     ///
     /// # Errors
@@ -326,6 +331,25 @@ impl Snapshot {
     /// How many bytes of the file are unused.
     pub(super) fn free_bytes(&self) -> Result<u64> {
         Ok(free::free_pages(self.pages()?, &self.meta)? * u64::from(self.meta.page_size))
+    }
+}
+
+/// Looks keys up one after the other, each first where the last one was found.
+pub(crate) struct Near<'t> {
+    snapshot: &'t Snapshot,
+    table: Table,
+    leaf: u64,
+}
+
+impl<'t> Near<'t> {
+    /// The value of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupted`].
+    pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<&'t [u8]>> {
+        let tree = self.snapshot.tree(self.table);
+        self.snapshot.pages()?.get_near(tree, &mut self.leaf, key)
     }
 }
 

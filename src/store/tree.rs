@@ -73,15 +73,21 @@ impl<'m> Pages<'m> {
         damaged(number, &format!("it lies beyond the {} pages of the file", self.count))
     }
 
-    /// The leaf where a key belongs.
+    /// The number of the leaf where a key belongs.
     #[inline]
-    fn leaf_for(self, tree: &Tree, key: &[u8]) -> Result<Page<'m>> {
+    fn leaf_number_for(self, tree: &Tree, key: &[u8]) -> Result<u64> {
         let mut number = tree.root;
         for _ in 1..tree.depth {
             let branch = self.page(number, PageKind::Branch)?;
             number = branch.child(branch.child_for(key)?)?;
         }
-        self.page(number, PageKind::Leaf)
+        Ok(number)
+    }
+
+    /// The leaf where a key belongs.
+    #[inline]
+    fn leaf_for(self, tree: &Tree, key: &[u8]) -> Result<Page<'m>> {
+        self.page(self.leaf_number_for(tree, key)?, PageKind::Leaf)
     }
 
     /// The value of a key, if it has one and is not the record of a named table.
@@ -91,6 +97,31 @@ impl<'m> Pages<'m> {
             return Ok(None);
         }
         let leaf = self.leaf_for(tree, key)?;
+        match leaf.lower_bound(key)? {
+            (index, true) => Ok(self.entry(tree, leaf, index)?.map(|(_, value)| value)),
+            (_, false) => Ok(None),
+        }
+    }
+
+    /// As [`Pages::get`], in the leaf of an earlier key if this one belongs there too; `near` is the number of that leaf,
+    /// or [`NO_PAGE`].
+    pub(super) fn get_near(self, tree: &Tree, near: &mut u64, key: &[u8]) -> Result<Option<&'m [u8]>> {
+        if tree.root == NO_PAGE {
+            return Ok(None);
+        }
+        if *near != NO_PAGE {
+            let leaf = self.page(*near, PageKind::Leaf)?;
+            if leaf.count() > 0 && leaf.held(leaf.count() - 1)?.0 >= key {
+                match leaf.lower_bound(key)? {
+                    (index, true) => return Ok(self.entry(tree, leaf, index)?.map(|(_, value)| value)),
+                    // What is less than all in the leaf belongs to an earlier one, or nowhere.
+                    (0, false) => {}
+                    (_, false) => return Ok(None),
+                }
+            }
+        }
+        *near = self.leaf_number_for(tree, key)?;
+        let leaf = self.page(*near, PageKind::Leaf)?;
         match leaf.lower_bound(key)? {
             (index, true) => Ok(self.entry(tree, leaf, index)?.map(|(_, value)| value)),
             (_, false) => Ok(None),

@@ -236,6 +236,23 @@ impl Core {
         Ok((ended?.0, begun.elapsed()))
     }
 
+    /// Does something large in a write transaction that nothing else is committed with.
+    pub(crate) fn write_large<R>(
+        self: &Arc<Self>,
+        terms: Terms,
+        patience: &mut Patience<'_>,
+        work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
+    ) -> Result<R> {
+        let turn = self.take_turn(patience)?;
+        let mut state = self.begin(WriteKind::Normal, terms)?;
+        let worked = work(&mut state);
+        let ended = Self::end(state, worked, |tables| tables.commit(terms.durability), Writer::abort);
+        let (result, resized) = ended?;
+        self.note_resized(thread_token(), resized);
+        drop(turn);
+        Ok(result)
+    }
+
     fn begin(&self, kind: WriteKind, terms: Terms) -> Result<WriteState<Writer>> {
         let writer = self.generations.begin_write(kind, terms.max_size)?;
         WriteState::new(writer, Arc::clone(&self.memory)).map_err(|(error, _)| error)

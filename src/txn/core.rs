@@ -59,6 +59,8 @@ pub(crate) struct Core {
     /// Counts the insertions and deletions that each thread made in the map and in containers, so that its iterators
     /// notice.
     resized: Mutex<FxHashMap<u64, (u64, u64)>>,
+    /// Counts those changes of all threads, so that an iterator need not look up its own as long as there are none.
+    resizes: AtomicU64,
     held_back: Mutex<Held>,
     /// What is called when so much was deleted that a vacuum is to begin.
     reminder: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -101,6 +103,7 @@ impl Core {
             active_owner: AtomicU64::new(0),
             active: Mutex::default(),
             resized: Mutex::default(),
+            resizes: AtomicU64::new(0),
             held_back: Mutex::default(),
             reminder: OnceLock::new(),
         }
@@ -365,8 +368,10 @@ impl Core {
     }
 
     /// Whether that thread has changed the number of entries since.
+    #[inline]
     pub(crate) fn is_resized(&self, since: Resized) -> bool {
-        self.times_resized(since.owner).entries != since.entries
+        self.resizes.load(Ordering::Acquire) != since.all
+            && self.times_resized(since.owner).entries != since.entries
     }
 
     /// Whether that thread has changed the number of elements in some container since.
@@ -375,8 +380,9 @@ impl Core {
     }
 
     fn times_resized(&self, owner: u64) -> Resized {
-        let (entries, objects) = self.resized.lock().get(&owner).copied().unwrap_or_default();
-        Resized { owner, entries, objects }
+        let resized = self.resized.lock();
+        let (entries, objects) = resized.get(&owner).copied().unwrap_or_default();
+        Resized { owner, entries, objects, all: self.resizes.load(Ordering::Acquire) }
     }
 
     /// Notes that a thread changed the number of entries and of elements so many times.
@@ -386,6 +392,7 @@ impl Core {
             let times = resized.entry(owner).or_default();
             times.0 += entries;
             times.1 += objects;
+            self.resizes.fetch_add(1, Ordering::AcqRel);
         }
     }
 }
@@ -414,6 +421,8 @@ pub struct Resized {
     owner: u64,
     entries: u64,
     objects: u64,
+    /// How often that was noted, of any thread.
+    all: u64,
 }
 
 /// The right to write; others wait until it is dropped.

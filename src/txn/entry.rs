@@ -59,6 +59,11 @@ impl EntryKey {
         Ok(Self { ordered, form: None })
     }
 
+    /// A key that was encoded before.
+    pub(crate) fn of_parts(ordered: KeyBytes, form: Option<Vec<u8>>) -> Self {
+        Self { ordered, form }
+    }
+
     /// The bytes that sort as the key does.
     pub fn ordered(&self) -> &[u8] {
         &self.ordered
@@ -66,12 +71,17 @@ impl EntryKey {
 
     /// Whether the key stands in the table as it is.
     pub(crate) fn is_short(&self) -> bool {
-        self.ordered.len() <= SHORT
+        is_short(&self.ordered)
     }
 
     pub(crate) fn form(&self) -> Option<&[u8]> {
         self.form.as_deref()
     }
+}
+
+/// Whether a key with these ordered bytes stands in the table as it is.
+pub(crate) fn is_short(ordered: &[u8]) -> bool {
+    ordered.len() <= SHORT
 }
 
 /// The key that an entry was stored under, from where it was found.

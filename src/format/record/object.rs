@@ -80,7 +80,7 @@ impl Slot {
     }
 
     #[inline]
-    pub(super) fn decode(slot: u32, bits: u32) -> Self {
+    pub(in crate::format) fn decode(slot: u32, bits: u32) -> Self {
         let flags = (slot >> bits) as u8;
         let kind = match flags & 0b0011 {
             0 => ContainerKind::List,

@@ -13,7 +13,24 @@ use crate::{
     store::{Table, WriteTables},
 };
 
+/// So many counts are gathered at most by those who store very many entries.
+const MOST_COUNTS: usize = 1 << 16;
+
 impl<T: WriteTables> WriteState<T> {
+    /// Writes the counts that were gathered if they have become many, so that memory does not grow with the number of
+    /// entries; between two entries, when all that was counted is in its place.
+    pub(crate) fn settle_many(&mut self) -> Result<()> {
+        // What is written here could not be taken back.
+        if self.savepoints > 0 || self.claims.len().max(self.links.len()) < MOST_COUNTS {
+            return Ok(());
+        }
+        self.settle_links()?;
+        for (id, change) in std::mem::take(&mut self.claims) {
+            self.settle(id, change)?;
+        }
+        Ok(())
+    }
+
     /// Counts what something stored names, when it comes or when it goes.
     pub(super) fn account(&mut self, stored: &[u8], change: i64) -> Result<()> {
         let frame = Frame::decode(stored)?;
