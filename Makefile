@@ -13,14 +13,14 @@ SCRATCH ?=
 # Only what changes the compiled extension: the Python sources are used where they stand.
 SOURCES := $(wildcard Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml python/build.rs .cargo/config.toml) \
 	$(shell find src python/src -name '*.rs' 2>/dev/null)
-PYTHON_CHECKED := python/oocmap python/tests examples benches/python
+PYTHON_CHECKED := python/oocmap python/tests examples benches/python benches/smoke
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-rust test-python lint lint-rust lint-python bench bench-rust crash soak fuzz docs wheel clean
+.PHONY: help run test test-rust test-python lint lint-rust lint-python bench bench-rust bench-smoke bench-baseline crash soak fuzz docs wheel clean
 
 help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("oocmap needs Python 3.10 or newer")'
@@ -42,7 +42,7 @@ $(VENV)/.extension: $(VENV)/.build-tools $(SOURCES)
 run: $(VENV)/.extension ## Index the standard library and Unicode into one map, and ask it questions
 	$(BIN)/python examples/stdlib_index.py
 
-test: test-rust test-python ## Run every test (Rust, loom models, Python, the stub, README and examples)
+test: test-rust test-python bench-smoke ## Run every test (Rust, loom models, Python, the stub, README, examples, costs)
 
 test-rust: ## Run the tests of the engine and of the loom models
 	cargo test --locked --workspace --exclude oocmap-python
@@ -64,6 +64,7 @@ lint-python: $(VENV)/.dev-tools ## Check the Python sources
 	$(BIN)/mypy python/tests
 	$(BIN)/mypy examples
 	$(BIN)/mypy benches/python
+	$(BIN)/mypy benches/smoke
 
 # Each peer is installed by itself: one that can't be installed on this Python is left out, and the report says so.
 .venv-%/.installed: requirements-%.txt
@@ -82,6 +83,13 @@ bench: $(VENV)/.extension $(VENV)/.dev-tools .venv-peers/.limit .venv-predecesso
 
 bench-rust: ## Measure the engine in Rust beside heed; write docs/benchmarks.md
 	$(MAKE) bench WORK=rust
+
+bench-smoke: $(VENV)/.extension $(VENV)/.dev-tools ## Count instructions; fail where there are 10 % more than recorded
+	$(BIN)/python -m pytest benches/smoke
+	$(BIN)/python benches/smoke/run.py
+
+bench-baseline: $(VENV)/.extension ## Record what `make bench-smoke` counts
+	$(BIN)/python benches/smoke/run.py --record
 
 crash: $(VENV)/.extension $(VENV)/.dev-tools ## Kill writers, readers and vacuums, KILLS times (10000)
 	OOCMAP_KILLS=$(KILLS) $(BIN)/python -m pytest python/tests/test_kills.py python/tests/test_vacuum_kills.py \
