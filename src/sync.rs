@@ -5,7 +5,7 @@
 //! `parking_lot` has, find the memory of such threads in it.
 
 pub(crate) use std::sync::{
-    Arc, MutexGuard, Once, OnceLock, Weak,
+    Arc, MutexGuard, OnceLock, Weak,
     atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 use std::{
