@@ -142,7 +142,7 @@ const TWINS: &[[&str; 4]] = &[
         "registry",
         "registry_looks_only_before_asking",
         "asked = Some(limit);\n            places = self.places.lock();",
-        "places = self.places.lock();\n            self.changed.wait_for(&mut places, limit);",
+        "places = self.places.lock();\n            places = self.changed.wait_for(places, limit);",
     ],
     ["registry", "registry_mixes_up_keys", ".find(|(other, _)| other == key) else", ".next() else"],
     [

@@ -44,7 +44,7 @@ impl<T> Mutex<T> {
     ///
     /// When another thread of the model has panicked, which ends the model anyway.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard { lock: self, held: Some(self.0.lock().expect("no thread has panicked")) }
+        MutexGuard { lock: self, held: self.0.lock().expect("no thread has panicked") }
     }
 }
 
@@ -52,20 +52,20 @@ impl<T> Mutex<T> {
 #[derive(Debug)]
 pub struct MutexGuard<'a, T> {
     lock: &'a Mutex<T>,
-    held: Option<loom::sync::MutexGuard<'a, T>>,
+    held: loom::sync::MutexGuard<'a, T>,
 }
 
 impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.held.as_ref().expect("it is let go only while waiting")
+        &self.held
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.held.as_mut().expect("it is let go only while waiting")
+        &mut self.held
     }
 }
 
@@ -86,17 +86,16 @@ impl Condvar {
     /// # Panics
     ///
     /// As [`Mutex::lock`].
-    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) {
-        let held = guard.held.take().expect("it is let go only while waiting");
-        guard.held = Some(if limit >= FOR_EVER {
-            self.0.wait(held).expect("no thread has panicked")
-        } else {
-            next_phase();
-            drop(held);
-            let held = guard.lock.0.lock().expect("no thread has panicked");
-            next_phase();
-            held
-        });
+    pub fn wait_for<'a, T>(&self, guard: MutexGuard<'a, T>, limit: Duration) -> MutexGuard<'a, T> {
+        let MutexGuard { lock, held } = guard;
+        if limit >= FOR_EVER {
+            return MutexGuard { lock, held: self.0.wait(held).expect("no thread has panicked") };
+        }
+        next_phase();
+        drop(held);
+        let guard = lock.lock();
+        next_phase();
+        guard
     }
 
     /// Wakes all who wait.

@@ -74,7 +74,7 @@ impl Deferral {
             }
             waited = state.pending.then_some(state.batch);
             let limit = if state.pending { interval } else { NOTHING_PENDING };
-            self.changed.wait_for(&mut state, limit);
+            state = self.changed.wait_for(state, limit);
         }
     }
 }

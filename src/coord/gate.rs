@@ -82,7 +82,7 @@ impl Gate {
             state = self.state.lock();
             match next {
                 Wait::For(_) if state.owner.is_none() && state.queue.front() == Some(&ticket) => {}
-                Wait::For(limit) => self.changed.wait_for(&mut state, limit),
+                Wait::For(limit) => state = self.changed.wait_for(state, limit),
                 Wait::GiveUp => {
                     state.waiting.retain(|waiting| *waiting != owner);
                     state.queue.retain(|waiting| *waiting != ticket);

@@ -67,7 +67,7 @@ impl Idle {
                 return Step::Release;
             }
             let limit = if state.held { interval } else { UNHELD };
-            self.changed.wait_for(&mut state, limit);
+            state = self.changed.wait_for(state, limit);
         }
     }
 }

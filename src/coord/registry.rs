@@ -49,7 +49,7 @@ impl<K: PartialEq + Clone, V> Registry<K, V> {
             }
             // The callback may take locks of its own, so it never runs under this one, and then all is looked at anew.
             if let Some(limit) = asked.take() {
-                self.changed.wait_for(&mut places, limit);
+                places = self.changed.wait_for(places, limit);
                 continue;
             }
             drop(places);

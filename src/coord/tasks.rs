@@ -85,7 +85,7 @@ impl<R: Clone> Ticket<R> {
     pub(crate) fn wait(&self, limit: Duration) -> Option<Ended<R>> {
         let mut stage = self.0.stage.lock();
         if !matches!(*stage, Stage::Ended(_)) {
-            self.0.ended.wait_for(&mut stage, limit);
+            stage = self.0.ended.wait_for(stage, limit);
         }
         match &*stage {
             Stage::Ended(ended) => Some(ended.clone()),
@@ -236,7 +236,7 @@ impl<J, R> Tasks<J, R> {
     pub(crate) fn worker_left(&self, limit: Duration) -> bool {
         let mut state = self.state.lock();
         if state.has_worker {
-            self.changed.wait_for(&mut state, limit);
+            state = self.changed.wait_for(state, limit);
         }
         !state.has_worker
     }
@@ -287,7 +287,7 @@ impl<J, R> Worker<J, R> {
                 self.tasks = None;
                 return None;
             }
-            tasks.changed.wait_for(&mut state, idle_limit);
+            state = tasks.changed.wait_for(state, idle_limit);
             waited = true;
         }
     }

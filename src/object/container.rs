@@ -10,7 +10,7 @@ use crate::{
         key::{Key, KeyBytes},
         record::{Container, ContainerKind, Node, ObjectId, RecordView},
     },
-    store::{Direction, ReadTables, Table, fork_generation},
+    store::{Direction, Home, ReadTables, Table},
     sync::Arc,
     txn::{
         change::{Located, Position, Stamp, bytes_of, locate, outside},
@@ -33,14 +33,14 @@ pub struct Hold {
     memory: Arc<Memory>,
     id: ObjectId,
     token: Arc<Token>,
-    /// Of the process that holds it.
-    fork: u64,
+    /// The process that holds it.
+    home: Home,
 }
 
 impl Hold {
     pub(crate) fn new(memory: &Arc<Memory>, id: ObjectId) -> Self {
         let token = memory.live.hold(id);
-        Self { memory: Arc::clone(memory), id, token, fork: fork_generation() }
+        Self { memory: Arc::clone(memory), id, token, home: memory.live.owner() }
     }
 
     /// Which object it is; the slot is `u32::MAX` for all objects of the record.
@@ -48,10 +48,10 @@ impl Hold {
         self.id
     }
 
-    /// Whether it was made by the process of which this one is a fork.
+    /// Whether it belongs to the process of which this one is a fork.
     #[inline]
     pub fn is_inherited(&self) -> bool {
-        self.fork != fork_generation()
+        self.home.is_inherited()
     }
 
     /// Holds the same object in a fork of the process, whose own map this is.

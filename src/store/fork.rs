@@ -13,13 +13,14 @@ use std::{
     ptr,
 };
 
-use crate::sync::{AtomicPtr, AtomicU64, Mutex, MutexGuard, Once, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU64, Mutex, MutexGuard, Ordering};
 
 /// How many forks lie between this process and the one that loaded the library.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
 /// The descriptors that a child closes. Environments are opened and closed with this locked, and so is the process while
-/// it forks, so that a child finds none half open.
+/// it forks, so that a child finds none half open. Whatever else a child uses of its parent and finds locked in there was
+/// locked with this one locked too, and so is free in the child.
 static DESCRIPTORS: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
 
 /// A number that differs between a process and the children that it forks.
@@ -28,8 +29,27 @@ pub(crate) fn generation() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
+/// The process that something belongs to: the one that made it, unless that says otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Home(u64);
+
+impl Default for Home {
+    fn default() -> Self {
+        Self(generation())
+    }
+}
+
+impl Home {
+    /// Whether this process is a fork of that one.
+    #[inline]
+    pub(crate) fn is_inherited(self) -> bool {
+        self.0 != generation()
+    }
+}
+
 /// Keeps this process from being forked, and environments from being opened and closed, for as long as the answer lives.
-pub(super) fn hold_off() -> MutexGuard<'static, Vec<RawFd>> {
+/// Nothing that comes here again may happen meanwhile.
+pub(crate) fn hold_off() -> MutexGuard<'static, Vec<RawFd>> {
     watch();
     DESCRIPTORS.lock()
 }
@@ -39,7 +59,9 @@ pub(super) fn hold_off() -> MutexGuard<'static, Vec<RawFd>> {
 fn watch() {
     thread_local!(static HELD: RefCell<Option<MutexGuard<'static, Vec<RawFd>>>> = const { RefCell::new(None) });
     extern "C" fn prepare() {
-        HELD.set(Some(DESCRIPTORS.lock()));
+        HELD.with_borrow_mut(|held| {
+            held.get_or_insert_with(|| DESCRIPTORS.lock());
+        });
     }
     extern "C" fn go_on() {
         HELD.take();
@@ -54,13 +76,17 @@ fn watch() {
         });
         go_on();
     }
-    static WATCHED: Once = Once::new();
-    WATCHED.call_once(|| {
-        // SAFETY: the handlers lock and unlock, add to a number and close descriptors, all of which may be done there.
-        let answer = unsafe { libc::pthread_atfork(Some(prepare), Some(go_on), Some(forked)) };
-        // It only fails without memory for one more entry.
-        assert_eq!(answer, 0, "no memory to watch for forks");
-    });
+    // Several threads may come here at once, or a child whose parent was just here. So nobody waits for anybody, and the
+    // handlers do no harm when they are there twice.
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if WATCHED.load(Ordering::Acquire) {
+        return;
+    }
+    // SAFETY: the handlers lock and unlock, add to a number and close descriptors, all of which may be done there.
+    let answer = unsafe { libc::pthread_atfork(Some(prepare), Some(go_on), Some(forked)) };
+    // It only fails without memory for one more entry.
+    assert_eq!(answer, 0, "no memory to watch for forks");
+    WATCHED.store(true, Ordering::Release);
 }
 
 /// A file that is locked through this descriptor, and which children close.

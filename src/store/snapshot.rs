@@ -1,6 +1,6 @@
 //! One committed version, pinned and readable from any thread.
 
-use std::{fmt, ops::Bound};
+use std::{fmt, mem, ops::Bound};
 
 use super::{
     Identity,
@@ -119,7 +119,7 @@ impl Snapshot {
             if store.metas().txn_id(txn_id + 1) >= txn_id {
                 let later = store.begin_read()?;
                 if later.txn_id() != txn_id {
-                    store.let_go(std::mem::replace(&mut slot, later));
+                    store.let_go(mem::replace(&mut slot, later));
                     continue;
                 }
                 store.let_go(later);
@@ -129,7 +129,7 @@ impl Snapshot {
                 return Self::of(store, copy, slot);
             }
             // LMDB's lock file is behind the data file; the next writer mends that.
-            store.let_go(std::mem::replace(&mut slot, store.begin_read()?));
+            store.let_go(mem::replace(&mut slot, store.begin_read()?));
         }
         Err(Error::corrupted(format!("no meta page belongs to version {}", slot.txn_id())))
     }
@@ -168,19 +168,28 @@ impl Snapshot {
     /// Pins the version in a fork of the process that had it pinned, which has its mapping, and which may let go of it.
     #[cold]
     fn adopt(&self) -> Result<()> {
-        let mut pin = self.pin.lock();
-        if self.home.load(Ordering::Acquire) == fork::generation() {
-            return Ok(());
-        }
         let store = self.store.reopen(&mut briefly())?;
+        let mut own = None;
         if store.identity() == self.store.identity() {
             let slot = store.begin_read_of(self.txn_id())?;
-            *pin = Pin { slot: Some(slot), store };
+            own = Some(Pin { slot: Some(slot), store });
         } else if !self.store.has_pinned(self.txn_id()) {
             return Err(Error::SnapshotExpired);
         }
         // Nobody writes to an older generation, so it needs no slot of its own there.
-        self.home.store(fork::generation(), Ordering::Release);
+        {
+            // A fork of this process comes here too, and must not find it locked by a thread that it does not have.
+            let _whole = fork::hold_off();
+            let mut pin = self.pin.lock();
+            if self.home.load(Ordering::Acquire) != fork::generation() {
+                if let Some(own) = &mut own {
+                    mem::swap(&mut *pin, own);
+                }
+                self.home.store(fork::generation(), Ordering::Release);
+            }
+        }
+        // What is not needed may be closed with it, for which forks are held off again.
+        drop(own);
         Ok(())
     }
 

@@ -367,16 +367,17 @@ impl Core {
         self.times_resized(thread_token())
     }
 
-    /// Whether that thread has changed the number of entries since.
+    /// Whether that thread has changed the number of entries since; a fork has changed nothing here, and may find it locked.
     #[inline]
     pub(crate) fn is_resized(&self, since: Resized) -> bool {
         self.resizes.load(Ordering::Acquire) != since.all
+            && !self.is_inherited()
             && self.times_resized(since.owner).entries != since.entries
     }
 
-    /// Whether that thread has changed the number of elements in some container since.
+    /// Whether that thread has changed the number of elements in some container since; as [`Core::is_resized`].
     pub(crate) fn are_objects_resized(&self, since: Resized) -> bool {
-        self.times_resized(since.owner).objects != since.objects
+        !self.is_inherited() && self.times_resized(since.owner).objects != since.objects
     }
 
     fn times_resized(&self, owner: u64) -> Resized {

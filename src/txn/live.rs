@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     format::record::ObjectId,
+    store::Home,
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering},
 };
 
@@ -14,7 +15,7 @@ use crate::{
 pub(crate) type Seen = Option<Arc<[u8]>>;
 
 /// What the handles of one object share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Token {
     handles: AtomicUsize,
     /// Whether the object was taken back with the transaction that made it.
@@ -30,6 +31,7 @@ impl Token {
 /// The handles of one map in this process.
 #[derive(Default)]
 pub(crate) struct Live {
+    owner: Home,
     /// What is to happen when there is a first handle, until it has happened.
     first: OnceLock<Box<dyn Fn() + Send + Sync>>,
     had_first: AtomicBool,
@@ -109,8 +111,16 @@ impl Live {
         let _ = self.first.set(act);
     }
 
-    /// Notes a handle.
+    /// The process that has the handles.
+    pub(crate) fn owner(&self) -> Home {
+        self.owner
+    }
+
+    /// Notes a handle. In a fork, which may find everything locked, that is for its own map to do.
     pub(crate) fn hold(&self, id: ObjectId) -> Arc<Token> {
+        if self.owner.is_inherited() {
+            return Arc::default();
+        }
         if !self.had_first.load(Ordering::Relaxed)
             && let Some(act) = self.first.get()
             && !self.had_first.swap(true, Ordering::Relaxed)
@@ -121,7 +131,7 @@ impl Live {
         let slots = handles.slots.entry(id.record).or_default();
         let known = slots.iter().find(|(slot, _)| *slot == id.slot).map(|(_, token)| Arc::clone(token));
         let token = known.unwrap_or_else(|| {
-            let token = Arc::new(Token { handles: AtomicUsize::new(0), taken_back: AtomicBool::new(false) });
+            let token = Arc::new(Token::default());
             slots.push((id.slot, Arc::clone(&token)));
             token
         });

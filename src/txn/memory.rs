@@ -6,7 +6,7 @@ use super::live::Live;
 use crate::{
     error::{Error, Result},
     format::header::Header,
-    store::{ReadTables, Table},
+    store::{ReadTables, Table, hold_off_forks},
     sync::{Arc, AtomicBool, Mutex, Ordering, RwLock},
 };
 
@@ -38,12 +38,8 @@ impl Memory {
         if known >= header.symbols {
             return Ok(());
         }
-        let mut symbols = self.symbols.write();
-        for id in symbols.names.len() as u32..header.symbols {
-            let name: Arc<str> = stored_symbol(tables, id)?.into();
-            symbols.ids.insert(Arc::clone(&name), id);
-            symbols.names.push(name);
-        }
+        let names = (known..header.symbols).map(|id| stored_symbol(tables, id).map(Arc::from));
+        self.adopt(known, &names.collect::<Result<Vec<_>>>()?);
         Ok(())
     }
 
@@ -67,8 +63,13 @@ impl Memory {
         self.symbols.read().names.get(symbol as usize).cloned()
     }
 
-    /// Takes over the symbols that a transaction committed, the first of which has this id.
+    /// Takes over symbols that are committed, the first of which has this id.
     pub(crate) fn adopt(&self, first: u32, names: &[Arc<str>]) {
+        if names.is_empty() {
+            return;
+        }
+        // A fork reads the symbols of the snapshots that it inherits, and would wait for ever for a thread that it does not have.
+        let _whole = hold_off_forks();
         let mut symbols = self.symbols.write();
         // Others may have learnt them from the committed version already, or not even the ones before.
         let known = symbols.names.len();

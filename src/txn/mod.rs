@@ -21,3 +21,6 @@ pub(crate) mod shared_write;
 pub(crate) mod sweep;
 pub(crate) mod thread;
 pub(crate) mod write;
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use crate::{
     Reference, Value, ValueBuilder, ValueRef,
     coord::collection::{Collector, Phase},
     sync::Arc,
-    txn::core::Terms,
+    txn::{core::Terms, entry::EntryKey, patience::Patience},
 };
 
 /// After how many transactions a process that a test started is to die.
@@ -378,4 +378,23 @@ fn object_before(environment: &Environment) -> Reference {
         .filter(|id| !live.contains(&id.record))
         .find(|id| read.object(*id, None).unwrap().is_some_and(|view| view.len().unwrap() >= 3));
     Reference { kind: ContainerKind::List, id: found.expect("there is much that nothing leads to") }
+}
+
+#[test]
+fn what_nobody_asked_for_stays_below_the_cap() {
+    const CAP: u64 = 1 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.ooc");
+    for (max_size, fits) in [(None, true), (Some(CAP), false)] {
+        let environment = Environment::open(&path, &Options { max_size, ..Options::default() }).unwrap();
+        let core = environment.core();
+        let filled = core.write_alone(core.upkeep(), &mut Patience::new(None), |state| {
+            let value = Value::from("x".repeat(2 * CAP as usize).as_str());
+            state.put(&EntryKey::new(&"k".into())?, value.draft()?)
+        });
+        assert_eq!(filled.is_ok(), fits, "{filled:?}");
+        assert_eq!(matches!(filled, Err(Error::MapFull { max_size: CAP })), !fits, "{filled:?}");
+        drop(environment);
+        std::fs::remove_file(&path).unwrap();
+    }
 }
