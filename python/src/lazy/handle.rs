@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use oocmap::{
     Change, Container, ContainerKind, ContainerView, Environment, Hold, Location, Long, ObjectId,
-    ReadObjects, ReadTransaction, Reader, Reference, Room, SharedWrite,
+    ReadObjects, ReadTransaction, Reader, Reference, SharedWrite,
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
