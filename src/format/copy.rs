@@ -1,6 +1,6 @@
 //! Copies values out of records into a record that is being built, without recursion.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::{
     builder::{Block, ValueBuilder},
@@ -24,13 +24,13 @@ pub(crate) trait Names {
 pub(crate) struct Copier<'a, N> {
     source: RecordView<'a>,
     names: &'a N,
-    known: HashMap<u32, Word>,
+    known: FxHashMap<u32, Word>,
     pending: Vec<(Container, Block)>,
 }
 
 impl<'a, N: Names> Copier<'a, N> {
     pub(crate) fn new(source: RecordView<'a>, names: &'a N) -> Self {
-        Self { source, names, known: HashMap::new(), pending: Vec::new() }
+        Self { source, names, known: FxHashMap::default(), pending: Vec::new() }
     }
 
     /// Copies a value, with everything in it. `mutable` is asked, once for each mutable container that is met, for its

@@ -286,6 +286,11 @@ impl<'a> RecordView<'a> {
         self.slots.len()
     }
 
+    /// How many words there are, and how many bytes besides.
+    pub(crate) fn extent(&self) -> (usize, usize) {
+        (self.words.len(), self.heap.len())
+    }
+
     /// The whole value.
     ///
     /// # Errors

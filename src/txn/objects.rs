@@ -127,7 +127,8 @@ impl<'a> Rewrite<'a> {
         for slot in &mut slots {
             slot.position = 0;
         }
-        let builder = ValueBuilder::of_record(source.id(), slots);
+        let mut builder = ValueBuilder::of_record(source.id(), slots);
+        builder.make_room(source.extent());
         Self { source, builder, copier: Copier::new(source, names), names }
     }
 
@@ -272,8 +273,10 @@ impl<T: WriteTables> WriteState<T> {
             self.erase(Table::Objects, &record.to_be_bytes())?;
         } else {
             self.note_fresh(record, source.slots() as u32..builder.slots().len() as u32);
-            let payload = self.archive(builder.ended(root))?;
-            self.put_record(home, frame.form, &payload)?;
+            let builder = builder.ended(root);
+            let may_name = builder.may_name();
+            let payload = self.archive(builder)?;
+            self.put_record(home, frame.form, &payload, may_name)?;
         }
         if frame.has_links {
             for slot in source.named()?.outside {
@@ -396,28 +399,37 @@ impl<T: WriteTables> WriteState<T> {
     }
 
     /// Stores a record; containers go out that became too long for it.
-    pub(crate) fn put_record(&mut self, home: &Home, form: Option<&[u8]>, payload: &[u8]) -> Result<()> {
+    fn put_record(&mut self, home: &Home, form: Option<&[u8]>, payload: &[u8], may_name: bool) -> Result<()> {
         let long = long_containers(RecordView::access(payload)?)?;
         if long.is_empty() {
-            return self.store_record(home, form, payload);
+            return self.store_record(home, form, payload, may_name);
         }
         let (payload, has_exports) = self.evict(payload, &long)?;
-        self.store_record(home, form, &payload)?;
+        self.store_record(home, form, &payload, true)?;
         if has_exports && let Home::Entry(table_key) = home {
             self.move_out(table_key)?;
         }
         Ok(())
     }
 
-    fn store_record(&mut self, home: &Home, form: Option<&[u8]>, payload: &[u8]) -> Result<()> {
-        match home {
-            Home::Entry(table_key) => {
-                let stored = record_frame(payload, form)?;
-                self.write(Table::Entries, table_key, &stored)
+    fn store_record(
+        &mut self,
+        home: &Home,
+        form: Option<&[u8]>,
+        payload: &[u8],
+        may_name: bool,
+    ) -> Result<()> {
+        let frame = |form| {
+            if may_name {
+                return record_frame(payload, form);
             }
+            Ok(Frame { form, ..Frame::new(Kind::Record, payload) }.encode())
+        };
+        match home {
+            Home::Entry(table_key) => self.write(Table::Entries, table_key, &frame(form)?),
             Home::Objects => {
                 let record = RecordView::access(payload)?.id();
-                self.write(Table::Objects, &record.to_be_bytes(), &record_frame(payload, None)?)
+                self.write(Table::Objects, &record.to_be_bytes(), &frame(None)?)
             }
         }
     }

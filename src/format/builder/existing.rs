@@ -1,6 +1,6 @@
 //! Building of records that exist already, or take other values over: what refers to what, and where.
 
-use super::{Block, Pending, ValueBuilder, too_large};
+use super::{Block, Pending, PendingKind, ValueBuilder, too_large};
 use crate::{
     error::Result,
     format::{
@@ -14,6 +14,29 @@ impl ValueBuilder {
     /// A builder of a record that exists already, whose slots keep their numbers and flags; none has a block yet.
     pub(crate) fn of_record(id: u64, slots: Vec<Slot>) -> Self {
         Self { id: Some(id), slots, ..Self::new() }
+    }
+
+    /// Makes room for so many words, and for so many bytes besides.
+    pub(crate) fn make_room(&mut self, (words, heap): (usize, usize)) {
+        self.words.reserve(words);
+        self.heap.reserve(heap);
+    }
+
+    /// Whether something in it lies elsewhere: an object, or a shared value; a text may come to be one.
+    pub(crate) fn may_name(&self) -> bool {
+        let lies_elsewhere = |word: &u32| match Word(*word).tag() {
+            Tag::Shared | Tag::Object => true,
+            Tag::List | Tag::Dict | Tag::Set | Tag::ByteArray => {
+                self.slots.get(Word(*word).payload() as usize).is_none_or(|slot| slot.position == 0)
+            }
+            _ => false,
+        };
+        self.pending.iter().any(|text| text.kind == PendingKind::Long)
+            || lies_elsewhere(&self.words[0])
+            || self.slots.iter().any(|slot| slot.exported && slot.position == 0)
+            || self.blocks.iter().any(|block| {
+                self.words[block.at as usize..block.index_at() as usize].iter().any(lies_elsewhere)
+            })
     }
 
     /// What the slots say so far.

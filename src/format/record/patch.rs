@@ -78,13 +78,14 @@ impl<'p> Patch<'p> {
             Scalar::Bool(false) => constant(constant::FALSE),
             Scalar::Bool(true) => constant(constant::TRUE),
             Scalar::Ellipsis => constant(constant::ELLIPSIS),
-            Scalar::Int(value) => match Word::small_int(value).filter(|word| self.fits(*word)) {
-                Some(word) => Some(word),
-                None => {
+            Scalar::Int(value) => {
+                if let Some(word) = Word::small_int(value).filter(|word| self.fits(*word)) {
+                    Some(word)
+                } else {
                     varint::put(&mut bytes, fold_sign(value));
                     self.place(old, Tag::Int, &bytes)?
                 }
-            },
+            }
             Scalar::Float(value) => self.place(old, Tag::Float, &value.to_bits().to_le_bytes())?,
             Scalar::Str(text) => {
                 varint::put(&mut bytes, text.len() as u64);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::{Container, ContainerKind, Named, Node, ObjectId, RecordView};
@@ -80,7 +81,7 @@ impl<'a> RecordView<'a> {
 
     /// Visits all nodes that some lead to, once for each place; a container's elements once.
     fn walk(&self, starts: Vec<Node<'a>>, mut visit: impl FnMut(Node<'a>)) -> Result<()> {
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         let mut pending: Vec<Container> = Vec::new();
         let mut meet = |node: Node<'a>, pending: &mut Vec<Container>| {
             visit(node);
