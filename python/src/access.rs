@@ -3,7 +3,10 @@
 use std::{
     ops::Bound as Limit,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use oocmap::{
@@ -24,6 +27,8 @@ use crate::{
 /// A map that is open, shared by its handle and by all that came from it.
 pub(crate) struct Opened {
     environment: RwLock<Option<Environment>>,
+    /// Whether there is none any more; who looks at it needs no lock.
+    is_closed: AtomicBool,
     /// The last transaction that was begun through this handle; there is never more than one that is open.
     begun: Mutex<Weak<SharedWrite>>,
     pub(crate) options: Options,
@@ -33,7 +38,19 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) fn new(environment: Environment) -> Self {
         let (options, path) = (environment.options().clone(), environment.path());
-        Self { environment: RwLock::new(Some(environment)), begun: Mutex::default(), options, path }
+        Self {
+            environment: RwLock::new(Some(environment)),
+            is_closed: AtomicBool::new(false),
+            begun: Mutex::default(),
+            options,
+            path,
+        }
+    }
+
+    /// Whether the handle is open.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        !self.is_closed.load(Ordering::Acquire)
     }
 
     /// Does something with the environment; raises when the map is closed.
@@ -89,6 +106,7 @@ impl Opened {
 
     /// Closes the handle; answers the environment when it was open.
     pub(crate) fn close(&self) -> Option<Environment> {
+        self.is_closed.store(true, Ordering::Release);
         self.environment.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -107,6 +125,12 @@ impl Kept {
             Some(read) => Ok(read.clone()),
             None => Err(errors::closed(py, "the snapshot is closed; take another one")),
         }
+    }
+
+    /// Whether it is kept.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub(crate) fn close(&self) {

@@ -340,10 +340,17 @@ impl Core {
         Ok(self.writer_thread.get_or_init(|| started))
     }
 
+    /// Whether this thread has a write transaction open across calls, as far as the process that opened the map knows.
+    #[inline]
+    pub(crate) fn is_participating(&self) -> bool {
+        let owner = self.active_owner.load(Ordering::Acquire);
+        owner != 0 && owner == thread_token()
+    }
+
     /// The write transaction that this thread has open across calls.
     #[inline]
     pub(crate) fn participating(&self) -> Option<Arc<SharedWrite>> {
-        if self.active_owner.load(Ordering::Acquire) != thread_token() || self.is_inherited() {
+        if !self.is_participating() || self.is_inherited() {
             return None;
         }
         self.active.lock().upgrade()

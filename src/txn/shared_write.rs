@@ -121,6 +121,12 @@ impl SharedWrite {
         self.owner
     }
 
+    /// Whether this thread began it.
+    #[inline]
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner == thread_token()
+    }
+
     /// Says which of the owning thread's tasks it belongs to: a number other than zero.
     pub fn belong_to(&self, task: u64) {
         self.task.store(task, Ordering::Relaxed);

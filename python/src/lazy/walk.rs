@@ -9,6 +9,7 @@ use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
 use super::{
     handle::Handle,
+    still::Still,
     view::{Content, Near, Place, View, damaged, part, with_record_node},
 };
 use crate::{access::Access, convert::decode, errors::OrRaise, names::Source};
@@ -28,6 +29,8 @@ pub(crate) enum Part {
 pub(crate) struct Cursor {
     handle: Handle,
     near: Near,
+    /// For how long what is near needn't be looked for again.
+    still: Option<Still>,
     /// What never changes needs to be looked at once only.
     fixed: Option<(Source, Container)>,
 }
@@ -39,7 +42,7 @@ impl Cursor {
             (Handle::Fixed(_), Content::Record(source, container)) => Some((source, container)),
             _ => None,
         };
-        Ok(Self { handle: handle.clone(), near: Near::default(), fixed })
+        Ok(Self { handle: handle.clone(), near: Near::default(), still: None, fixed })
     }
 
     /// How many elements there are now.
@@ -51,7 +54,17 @@ impl Cursor {
     }
 
     /// The element that is at a position now, if there is one.
+    #[inline]
     pub(crate) fn get<'py>(&mut self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.still.as_ref().is_some_and(Still::holds)
+            && let Some(item) = self.near.get(py, index)
+        {
+            return item.map(Some);
+        }
+        self.look(py, index)
+    }
+
+    fn look<'py>(&mut self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
         let node = |source: &Source, node: Node<'_>| decode::node(py, source, node).map(Some);
         if let Some((source, container)) = &self.fixed {
             if index >= container.len() {
@@ -60,7 +73,13 @@ impl Cursor {
             return with_record_node(source, *container, index, false, node);
         }
         let view = self.handle.view(py)?;
-        if index < view.len()? { view.item_near(py, index, &mut self.near).map(Some) } else { Ok(None) }
+        if index >= view.len()? {
+            return Ok(None);
+        }
+        if let Content::Long(..) = view.content {
+            self.still = Still::now(&self.handle, &view.reader)?;
+        }
+        view.item_near(py, index, &mut self.near).map(Some)
     }
 }
 
