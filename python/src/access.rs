@@ -112,16 +112,20 @@ impl Opened {
 }
 
 /// A version that a snapshot keeps until it is closed.
-pub(crate) struct Kept(RwLock<Option<ReadTransaction>>);
+pub(crate) struct Kept {
+    read: RwLock<Option<ReadTransaction>>,
+    /// Whether it is kept no more; who looks at it needs no lock.
+    is_closed: AtomicBool,
+}
 
 impl Kept {
     pub(crate) fn new(read: ReadTransaction) -> Self {
-        Self(RwLock::new(Some(read)))
+        Self { read: RwLock::new(Some(read)), is_closed: AtomicBool::new(false) }
     }
 
     #[inline]
     pub(crate) fn read(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.read.read().unwrap_or_else(PoisonError::into_inner) {
             Some(read) => Ok(read.clone()),
             None => Err(errors::closed(py, "the snapshot is closed; take another one")),
         }
@@ -130,11 +134,12 @@ impl Kept {
     /// Whether it is kept.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        !self.is_closed.load(Ordering::Acquire)
     }
 
     pub(crate) fn close(&self) {
-        let read = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.is_closed.store(true, Ordering::Release);
+        let read = self.read.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(read);
     }
 }

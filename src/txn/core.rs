@@ -59,6 +59,8 @@ pub(crate) struct Core {
     /// Counts the insertions and deletions that each thread made in the map and in containers, so that its iterators
     /// notice.
     resized: Mutex<FxHashMap<u64, (u64, u64)>>,
+    /// Counts how often that was noted, so that iterators needn't take the lock while it was not.
+    times_resized: AtomicU64,
     held_back: Mutex<Held>,
     /// What is called when so much was deleted that a vacuum is to begin.
     reminder: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -101,6 +103,7 @@ impl Core {
             active_owner: AtomicU64::new(0),
             active: Mutex::default(),
             resized: Mutex::default(),
+            times_resized: AtomicU64::new(0),
             held_back: Mutex::default(),
             reminder: OnceLock::new(),
         }
@@ -368,22 +371,28 @@ impl Core {
 
     /// Remembers how often this thread has changed the number of entries, and of elements, so far.
     pub(crate) fn resized(&self) -> Resized {
-        self.times_resized(thread_token())
+        self.resized_by(thread_token())
     }
 
     /// Whether that thread has changed the number of entries since.
     pub(crate) fn is_resized(&self, since: Resized) -> bool {
-        self.times_resized(since.owner).entries != since.entries
+        self.is_noted_since(since) && self.resized_by(since.owner).entries != since.entries
     }
 
     /// Whether that thread has changed the number of elements in some container since.
     pub(crate) fn are_objects_resized(&self, since: Resized) -> bool {
-        self.times_resized(since.owner).objects != since.objects
+        self.is_noted_since(since) && self.resized_by(since.owner).objects != since.objects
     }
 
-    fn times_resized(&self, owner: u64) -> Resized {
-        let (entries, objects) = self.resized.lock().get(&owner).copied().unwrap_or_default();
-        Resized { owner, entries, objects }
+    #[inline]
+    fn is_noted_since(&self, since: Resized) -> bool {
+        self.times_resized.load(Ordering::Acquire) != since.times
+    }
+
+    fn resized_by(&self, owner: u64) -> Resized {
+        let resized = self.resized.lock();
+        let (entries, objects) = resized.get(&owner).copied().unwrap_or_default();
+        Resized { owner, times: self.times_resized.load(Ordering::Acquire), entries, objects }
     }
 
     /// Notes that a thread changed the number of entries and of elements so many times.
@@ -393,6 +402,7 @@ impl Core {
             let times = resized.entry(owner).or_default();
             times.0 += entries;
             times.1 += objects;
+            self.times_resized.fetch_add(1, Ordering::AcqRel);
         }
     }
 }
@@ -419,6 +429,7 @@ pub(crate) struct Terms {
 #[derive(Clone, Copy, Debug)]
 pub struct Resized {
     owner: u64,
+    times: u64,
     entries: u64,
     objects: u64,
 }

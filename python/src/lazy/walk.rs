@@ -103,8 +103,8 @@ enum Over {
 enum Neighbours {
     /// Elements of a sequence.
     Run(Near),
-    /// Neighbours in a dict or set, and the one that comes next.
-    Members(Members, usize),
+    /// Neighbours in a dict or set, what they are read from, and the one that comes next.
+    Members(Members, Source, usize),
     /// Dict or set: where to go on.
     From(u64),
     /// Dict or set: there is nothing more.
@@ -161,26 +161,35 @@ impl Walk {
         };
         if let Neighbours::From(from) = self.near {
             match view.reader.members(long, from, self.backward).or_raise()? {
-                Some((members, at)) => self.near = Neighbours::Members(members, at),
+                Some((members, at)) => {
+                    let source = part(Arc::clone(members.held()), access);
+                    self.near = Neighbours::Members(members, source, at);
+                }
                 // Inside a transaction some may have gone since, and others have come.
                 None if matches!(view.reader, Reader::Transaction(_)) => self.near = Neighbours::Nothing,
                 None => return Err(damaged("a long dict or set ends early")),
             }
         }
-        let Neighbours::Members(members, at) = &self.near else { return Ok(None) };
-        let at = *at;
-        let source = part(Arc::clone(members.held()), access);
+        let Neighbours::Members(members, source, at) = &mut self.near else { return Ok(None) };
+        let now = *at;
         let given = give(py, self.part, |value| {
-            let node = if value { members.value(at) } else { members.key(at) };
-            decode::node(py, &source, node.or_raise()?)
+            let node = if value { members.value(now) } else { members.key(now) };
+            decode::node(py, source, node.or_raise()?)
         })?;
-        let Position::Sequence(here) = members.position(at) else { return Ok(None) };
-        let next =
-            if self.backward { at.checked_sub(1) } else { Some(at + 1).filter(|at| *at < members.len()) };
-        self.near = match (next, std::mem::replace(&mut self.near, Neighbours::Nothing)) {
-            (Some(next), Neighbours::Members(members, _)) => Neighbours::Members(members, next),
-            (_, _) if self.backward => here.checked_sub(1).map_or(Neighbours::Nothing, Neighbours::From),
-            (_, _) => Neighbours::From(here + 1),
+        let next = if self.backward {
+            now.checked_sub(1)
+        } else {
+            Some(now + 1).filter(|next| *next < members.len())
+        };
+        if let Some(next) = next {
+            *at = next;
+            return Ok(Some(given));
+        }
+        let Position::Sequence(here) = members.position(now) else { return Ok(None) };
+        self.near = if self.backward {
+            here.checked_sub(1).map_or(Neighbours::Nothing, Neighbours::From)
+        } else {
+            Neighbours::From(here + 1)
         };
         Ok(Some(given))
     }
