@@ -44,6 +44,7 @@ pub use object::{
     },
     entry_ref::EntryRef,
     held::Held,
+    moment::Moment,
     read_transaction::{ReadTransaction, Scan},
     scope::{Scope, Stored, find},
     shared_transaction::{Copied, SharedScan},

@@ -3,7 +3,10 @@
 use std::{
     ops::Bound as Limit,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use oocmap::{
@@ -25,6 +28,8 @@ use crate::{
 /// A map that is open, shared by its handle and by all that came from it.
 pub(crate) struct Opened {
     environment: RwLock<Option<Environment>>,
+    /// Whether there is none any more; who looks at it needs no lock.
+    is_closed: AtomicBool,
     /// The last transaction that was begun through this handle; there is never more than one that is open.
     begun: Mutex<Weak<SharedWrite>>,
     pub(crate) options: Options,
@@ -34,7 +39,19 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) fn new(environment: Environment) -> Self {
         let (options, path) = (environment.options().clone(), environment.path());
-        Self { environment: RwLock::new(Some(environment)), begun: Mutex::default(), options, path }
+        Self {
+            environment: RwLock::new(Some(environment)),
+            is_closed: AtomicBool::new(false),
+            begun: Mutex::default(),
+            options,
+            path,
+        }
+    }
+
+    /// Whether the handle is open.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        !self.is_closed.load(Ordering::Acquire)
     }
 
     /// Does something with the environment; raises when the map is closed.
@@ -90,28 +107,40 @@ impl Opened {
 
     /// Closes the handle; answers the environment when it was open.
     pub(crate) fn close(&self) -> Option<Environment> {
+        self.is_closed.store(true, Ordering::Release);
         self.environment.write().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// A version that a snapshot keeps until it is closed.
-pub(crate) struct Kept(RwLock<Option<ReadTransaction>>);
+pub(crate) struct Kept {
+    read: RwLock<Option<ReadTransaction>>,
+    /// Whether it is kept no more; who looks at it needs no lock.
+    is_closed: AtomicBool,
+}
 
 impl Kept {
     pub(crate) fn new(read: ReadTransaction) -> Self {
-        Self(RwLock::new(Some(read)))
+        Self { read: RwLock::new(Some(read)), is_closed: AtomicBool::new(false) }
     }
 
     #[inline]
     pub(crate) fn read(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.read.read().unwrap_or_else(PoisonError::into_inner) {
             Some(read) => Ok(read.clone()),
             None => Err(errors::closed(py, "the snapshot is closed; take another one")),
         }
     }
 
+    /// Whether it is kept.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        !self.is_closed.load(Ordering::Acquire)
+    }
+
     pub(crate) fn close(&self) {
-        let read = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.is_closed.store(true, Ordering::Release);
+        let read = self.read.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(read);
     }
 }

@@ -317,6 +317,40 @@ impl<'a> RecordView<'a> {
         self.node(container.at as usize + at)
     }
 
+    /// The first element from a position on that is a container of this record, with its position.
+    pub(crate) fn next_container(
+        &self,
+        container: Container,
+        from: usize,
+    ) -> Result<Option<(usize, Container)>> {
+        for at in from..container.words() {
+            if Word(self.words.get(container.at as usize + at)?).tag().is_container()
+                && let Node::Container(child) = self.element(container, at)?
+            {
+                return Ok(Some((at, child)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The elements of a list or tuple, when all of them are integers.
+    pub(crate) fn ints(&self, container: Container) -> Result<Option<Vec<i64>>> {
+        let mut ints = Vec::with_capacity(container.len());
+        for index in 0..container.len() {
+            let at = container.at as usize + index;
+            let word = Word(self.words.get(at)?);
+            ints.push(match word.tag() {
+                Tag::SmallInt => word.signed(),
+                Tag::Int => match self.node(at)? {
+                    Node::Int(value) => value,
+                    _ => return Ok(None),
+                },
+                _ => return Ok(None),
+            });
+        }
+        Ok(Some(ints))
+    }
+
     /// The value of a dict's item.
     ///
     /// # Errors

@@ -59,6 +59,21 @@ impl Tag {
             ContainerKind::Instance => Self::Instance,
         }
     }
+
+    /// Whether a word may be a container of its own record.
+    #[inline]
+    pub(crate) const fn is_container(self) -> bool {
+        matches!(
+            self,
+            Self::Tuple
+                | Self::FrozenSet
+                | Self::List
+                | Self::Dict
+                | Self::Set
+                | Self::Instance
+                | Self::ByteArray
+        )
+    }
 }
 
 /// Moves the sign to the lowest bit, so that integers near zero are small numbers.

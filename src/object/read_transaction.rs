@@ -49,6 +49,10 @@ impl ReadTransaction {
         Self { pin }
     }
 
+    pub(super) fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
     pub(super) fn snapshot(&self) -> &Snapshot {
         self.pin.pinned.snapshot()
     }

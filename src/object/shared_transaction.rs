@@ -133,7 +133,7 @@ impl SharedWrite {
     ///
     /// As [`SharedWrite::get`].
     pub fn changes(&self) -> Result<u64> {
-        self.read(|state| Ok(state.changes()))
+        self.count(WriteState::changes)
     }
 
     /// Counts the changes of the number of elements in containers so far.
@@ -142,7 +142,7 @@ impl SharedWrite {
     ///
     /// As [`SharedWrite::get`].
     pub fn objects_resized(&self) -> Result<u64> {
-        self.read(|state| Ok(state.objects_resized()))
+        self.count(WriteState::objects_resized)
     }
 
     /// Counts the insertions and deletions so far.
@@ -151,7 +151,7 @@ impl SharedWrite {
     ///
     /// As [`SharedWrite::get`].
     pub fn resized(&self) -> Result<u64> {
-        self.read(|state| Ok(state.resized()))
+        self.count(WriteState::resized)
     }
 
     /// The next entry of a walk, with its value when that is wanted.

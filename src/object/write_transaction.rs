@@ -55,7 +55,7 @@ impl<'a> WriteScope<'a> {
     ///
     /// `MapFull` or `Io` when there is no room; `TooLarge` when the value can't be archived.
     pub fn put(&mut self, key: &EntryKey, draft: Draft) -> Result<bool> {
-        self.state.put(key, draft)
+        self.settled()?.put(key, draft)
     }
 
     /// Changes a container, all that is asked or nothing; `seen` are the ordered bytes of the key that it was last seen
@@ -71,7 +71,7 @@ impl<'a> WriteScope<'a> {
         expected: Option<Stamp>,
         changes: &[Change],
     ) -> Result<bool> {
-        self.state.change(id, &seen.cloned(), expected, changes)
+        self.settled()?.change(id, &seen.cloned(), expected, changes)
     }
 
     /// As [`WriteScope::change`], by a single step that does nothing when it fails; `None`, having done nothing, when that
@@ -103,7 +103,7 @@ impl<'a> WriteScope<'a> {
     ///
     /// `MapFull` or `Io` when there is no room to write what is left.
     pub fn delete(&mut self, ordered: &[u8]) -> Result<bool> {
-        self.state.delete(ordered)
+        self.settled()?.delete(ordered)
     }
 
     /// Deletes all entries.
@@ -112,7 +112,7 @@ impl<'a> WriteScope<'a> {
     ///
     /// `MapFull` or `Io` when there is no room to write what is left.
     pub fn clear(&mut self) -> Result<()> {
-        self.state.clear()
+        self.settled()?.clear()
     }
 
     /// A copy of the value under the ordered bytes of a key.
@@ -120,9 +120,10 @@ impl<'a> WriteScope<'a> {
     /// # Errors
     ///
     /// `Corrupted` when the file is damaged.
-    pub fn get(&self, ordered: &[u8]) -> Result<Option<Copied>> {
-        match self.state.entry(ordered)? {
-            Some(value) => Copied::new(self.state, &Frame::decode(value)?).map(Some),
+    pub fn get(&mut self, ordered: &[u8]) -> Result<Option<Copied>> {
+        let state = self.settled()?;
+        match state.entry(ordered)? {
+            Some(value) => Copied::new(state, &Frame::decode(value)?).map(Some),
             None => Ok(None),
         }
     }
@@ -133,10 +134,26 @@ impl<'a> WriteScope<'a> {
     ///
     /// `MapFull` or `Io` when there is no room to write what is left.
     pub fn delete_unchanged(&mut self, ordered: &[u8], raw: &[u8]) -> Result<bool> {
-        if self.state.entry(ordered)? != Some(raw) {
+        let state = self.settled()?;
+        if state.entry(ordered)? != Some(raw) {
             return Ok(false);
         }
-        self.state.delete(ordered)
+        state.delete(ordered)
+    }
+
+    /// Adds elements at the end of a list; `seen` are the ordered bytes of the key that it was last seen under.
+    ///
+    /// # Errors
+    ///
+    /// `Stale` when the object is gone; `MapFull` or `Io` when there is no room, which may show later.
+    pub fn append(&mut self, id: ObjectId, seen: Option<&Arc<[u8]>>, drafts: Vec<Draft>) -> Result<()> {
+        self.state.append_elements(id, &seen.cloned(), drafts)
+    }
+
+    /// The state, with all that was appended.
+    fn settled(&mut self) -> Result<&mut WriteState<Writer>> {
+        self.state.settle_appends()?;
+        Ok(self.state)
     }
 }
 

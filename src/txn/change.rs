@@ -320,15 +320,16 @@ impl<T: WriteTables> WriteState<T> {
         Ok((record.find(container, Probe { ordered: &ordered, symbol })?, ordered))
     }
 
-    fn change_long(&mut self, id: ObjectId, kind: ContainerKind, change: &Change) -> Result<()> {
+    pub(super) fn change_long(&mut self, id: ObjectId, kind: ContainerKind, change: &Change) -> Result<()> {
         let place = Place::new(id);
         match kind {
-            ContainerKind::List | ContainerKind::ByteArray => self.change_sequence(&place, kind, change),
+            ContainerKind::List | ContainerKind::ByteArray => self.change_sequence(id, kind, change),
             _ => self.change_table(&place, kind, change),
         }
     }
 
-    fn change_sequence(&mut self, place: &Place, kind: ContainerKind, change: &Change) -> Result<()> {
+    fn change_sequence(&mut self, id: ObjectId, kind: ContainerKind, change: &Change) -> Result<()> {
+        let place = &Place::new(id);
         let header = sequence::header(self, *place)?.ok_or(Error::Stale)?;
         let len = header.len;
         let nothing = match kind {
@@ -344,6 +345,7 @@ impl<T: WriteTables> WriteState<T> {
             (ContainerKind::List, Change::Append(more)) => {
                 let elements = self.elements(more)?;
                 sequence::splice(self, *place, len, 0, &elements)?;
+                self.expect_appends(id);
             }
             (ContainerKind::List, Change::Assign(assigned)) => {
                 for (at, draft) in assigned {

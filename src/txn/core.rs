@@ -59,8 +59,8 @@ pub(crate) struct Core {
     /// Counts the insertions and deletions that each thread made in the map and in containers, so that its iterators
     /// notice.
     resized: Mutex<FxHashMap<u64, (u64, u64)>>,
-    /// Counts those changes of all threads, so that an iterator need not look up its own as long as there are none.
-    resizes: AtomicU64,
+    /// Counts how often that was noted, so that iterators needn't take the lock while it was not.
+    times_resized: AtomicU64,
     held_back: Mutex<Held>,
     /// What is called when so much was deleted that a vacuum is to begin.
     reminder: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -103,7 +103,7 @@ impl Core {
             active_owner: AtomicU64::new(0),
             active: Mutex::default(),
             resized: Mutex::default(),
-            resizes: AtomicU64::new(0),
+            times_resized: AtomicU64::new(0),
             held_back: Mutex::default(),
             reminder: OnceLock::new(),
         }
@@ -343,10 +343,17 @@ impl Core {
         Ok(self.writer_thread.get_or_init(|| started))
     }
 
+    /// Whether this thread has a write transaction open across calls, as far as the process that opened the map knows.
+    #[inline]
+    pub(crate) fn is_participating(&self) -> bool {
+        let owner = self.active_owner.load(Ordering::Acquire);
+        owner != 0 && owner == thread_token()
+    }
+
     /// The write transaction that this thread has open across calls.
     #[inline]
     pub(crate) fn participating(&self) -> Option<Arc<SharedWrite>> {
-        if self.active_owner.load(Ordering::Acquire) != thread_token() || self.is_inherited() {
+        if !self.is_participating() || self.is_inherited() {
             return None;
         }
         self.active.lock().upgrade()
@@ -364,26 +371,30 @@ impl Core {
 
     /// Remembers how often this thread has changed the number of entries, and of elements, so far.
     pub(crate) fn resized(&self) -> Resized {
-        self.times_resized(thread_token())
+        self.resized_by(thread_token())
     }
 
     /// Whether that thread has changed the number of entries since; a fork has changed nothing here, and may find it locked.
     #[inline]
     pub(crate) fn is_resized(&self, since: Resized) -> bool {
-        self.resizes.load(Ordering::Acquire) != since.all
-            && !self.is_inherited()
-            && self.times_resized(since.owner).entries != since.entries
+        self.is_noted_since(since) && self.resized_by(since.owner).entries != since.entries
     }
 
     /// Whether that thread has changed the number of elements in some container since; as [`Core::is_resized`].
     pub(crate) fn are_objects_resized(&self, since: Resized) -> bool {
-        !self.is_inherited() && self.times_resized(since.owner).objects != since.objects
+        self.is_noted_since(since) && self.resized_by(since.owner).objects != since.objects
     }
 
-    fn times_resized(&self, owner: u64) -> Resized {
+    /// Whether that was noted since, for any thread of this process.
+    #[inline]
+    fn is_noted_since(&self, since: Resized) -> bool {
+        self.times_resized.load(Ordering::Acquire) != since.times && !self.is_inherited()
+    }
+
+    fn resized_by(&self, owner: u64) -> Resized {
         let resized = self.resized.lock();
         let (entries, objects) = resized.get(&owner).copied().unwrap_or_default();
-        Resized { owner, entries, objects, all: self.resizes.load(Ordering::Acquire) }
+        Resized { owner, times: self.times_resized.load(Ordering::Acquire), entries, objects }
     }
 
     /// Notes that a thread changed the number of entries and of elements so many times.
@@ -393,7 +404,7 @@ impl Core {
             let times = resized.entry(owner).or_default();
             times.0 += entries;
             times.1 += objects;
-            self.resizes.fetch_add(1, Ordering::AcqRel);
+            self.times_resized.fetch_add(1, Ordering::AcqRel);
         }
     }
 }
@@ -420,10 +431,9 @@ pub(crate) struct Terms {
 #[derive(Clone, Copy, Debug)]
 pub struct Resized {
     owner: u64,
+    times: u64,
     entries: u64,
     objects: u64,
-    /// How often that was noted, of any thread.
-    all: u64,
 }
 
 /// The right to write; others wait until it is dropped.

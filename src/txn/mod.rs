@@ -1,5 +1,6 @@
 //! Read and write transactions over the storage seam.
 
+mod appends;
 pub(crate) mod change;
 pub(crate) mod changes;
 pub(crate) mod commit;

@@ -254,8 +254,12 @@ impl<T: WriteTables> WriteState<T> {
                 sequence::create(self, place, container.kind, &bytes)
             }
             ContainerKind::List => {
-                let nodes = (0..container.len()).map(|index| source.item(container, index));
-                let elements = Elements::of(source, nodes, &names, &mut refer)?;
+                let elements = if let Some(ints) = source.ints(container)? {
+                    Elements::Ints(ints)
+                } else {
+                    let nodes = (0..container.len()).map(|index| source.item(container, index));
+                    Elements::of(source, nodes, &names, &mut refer)?
+                };
                 sequence::create(self, place, container.kind, &elements)
             }
             ContainerKind::Dict | ContainerKind::Set => {
@@ -371,8 +375,9 @@ impl<'a> Partition<'a> {
                 continue;
             }
             self.groups[group].weight += 8 + 8 * container.words();
-            for at in 0..container.words() {
-                let Node::Container(child) = self.source.element(container, at)? else { continue };
+            let mut next = 0;
+            while let Some((at, child)) = self.source.next_container(container, next)? {
+                next = at + 1;
                 if !child.kind.is_mutable() {
                     if seen.insert(child.position()) {
                         pending.push(child);
@@ -408,12 +413,13 @@ impl<'a> Partition<'a> {
         let mut seen = HashSet::new();
         let mut pending = vec![(container, 0)];
         while let Some((container, from)) = pending.pop() {
-            for at in from..container.words() {
-                let Node::Container(child) = self.source.element(container, at)? else { continue };
+            let mut next = from;
+            while let Some((at, child)) = self.source.next_container(container, next)? {
+                next = at + 1;
                 if !child.kind.is_mutable() {
                     if seen.insert(child.position()) {
                         // In the order of the elements, so that neighbours stay neighbours.
-                        pending.push((container, at + 1));
+                        pending.push((container, next));
                         pending.push((child, 0));
                         break;
                     }

@@ -121,6 +121,12 @@ impl SharedWrite {
         self.owner
     }
 
+    /// Whether this thread began it.
+    #[inline]
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner == thread_token()
+    }
+
     /// Says which of the owning thread's tasks it belongs to: a number other than zero.
     pub fn belong_to(&self, task: u64) {
         self.task.store(task, Ordering::Relaxed);
@@ -152,9 +158,22 @@ impl SharedWrite {
         matches!(&*self.lock(), Phase::Failed(_))
     }
 
-    /// Looks at the transaction's state.
+    /// Looks at the transaction's state, after all that was appended was written.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&WriteState<Writer>) -> Result<R>) -> Result<R> {
-        look(&self.lock().open()?.state)
+        let mut phase = self.lock();
+        if phase.open()?.state.has_appends()
+            && let Err(error) = phase.open()?.state.write_appends()
+        {
+            fail(&mut phase);
+            return Err(error);
+        }
+        look(&phase.open()?.state)
+    }
+
+    /// Looks at what the transaction counts, which what was appended is part of before it is written.
+    #[inline]
+    pub(crate) fn count(&self, look: impl FnOnce(&WriteState<Writer>) -> u64) -> Result<u64> {
+        Ok(look(&self.lock().open()?.state))
     }
 
     /// Changes the transaction's state, wholly or not at all.

@@ -1,13 +1,17 @@
 //! What a write transaction does to the tables: entries, symbols, shared values, savepoints, the header.
 
 mod counts;
+mod learnt;
 mod patch;
 #[cfg(test)]
 mod tests;
 mod texts;
 
 pub(super) use self::texts::{Placing, SymbolNames};
-pub(crate) use self::texts::{shared_id, shared_value};
+pub(crate) use self::{
+    learnt::Learnt,
+    texts::{shared_id, shared_value},
+};
 
 use std::{
     cell::RefCell,
@@ -16,6 +20,7 @@ use std::{
 };
 
 use super::{
+    appends::Appends,
     changes::Changes,
     copied::LastCopied,
     entry::{self, EntryKey, Place, TableKey},
@@ -36,11 +41,12 @@ use crate::{
 };
 
 /// How to take one change back.
-enum Undo {
+pub(super) enum Undo {
     Put(Table, Vec<u8>, Vec<u8>),
     Delete(Table, Vec<u8>),
     Claim(u64, i64),
     Link(ObjectId, i64),
+    Appends(ObjectId, Vec<Draft>),
 }
 
 /// A point that a transaction can be rolled back to.
@@ -51,6 +57,7 @@ pub(crate) struct Savepoint {
     fresh_slots: usize,
     moved_out: usize,
     orphans: usize,
+    waiting: usize,
     header: Header,
 }
 
@@ -82,8 +89,10 @@ pub(crate) struct WriteState<T> {
     /// Counts the changes, so that those notice who remember something.
     pub(super) changes: u64,
     pub(super) last_copied: RefCell<Option<LastCopied>>,
-    undo: Vec<Undo>,
-    savepoints: usize,
+    pub(super) undo: Vec<Undo>,
+    pub(super) savepoints: usize,
+    /// What was appended to a long list and is not in the tables yet.
+    pub(super) appends: Option<Appends>,
     /// Changes of the number of entries, so that iterators notice.
     resized: u64,
     /// A key that no entry sorts behind, once it was looked up; it may be gone by now.
@@ -124,6 +133,7 @@ impl<T: WriteTables> WriteState<T> {
             last_copied: RefCell::default(),
             undo: Vec::new(),
             savepoints: 0,
+            appends: None,
             resized: 0,
             last: None,
             last_object: None,
@@ -342,6 +352,7 @@ impl<T: WriteTables> WriteState<T> {
             fresh_slots: self.fresh_slots.len(),
             moved_out: self.moved_out.len(),
             orphans: self.orphans.len(),
+            waiting: self.waiting(),
             header: self.header,
         }
     }
@@ -365,9 +376,11 @@ impl<T: WriteTables> WriteState<T> {
                 }
                 Some(Undo::Claim(id, change)) => *self.claims.entry(id).or_default() += change,
                 Some(Undo::Link(id, change)) => self.add_link(id, change),
+                Some(Undo::Appends(id, waiting)) => self.wait_again(id, waiting),
                 None => break,
             }
         }
+        self.forget_appends(savepoint.waiting);
         let kept = (savepoint.header.symbols - self.first_name) as usize;
         for name in self.names.iter().skip(kept) {
             self.name_ids.remove(name);
@@ -390,6 +403,7 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Writes the counters, after which the tables are ready to be committed; `false` when nothing was changed.
     pub(crate) fn prepare(&mut self) -> Result<bool> {
+        self.settle_appends()?;
         if !self.changed {
             return Ok(false);
         }
@@ -485,6 +499,12 @@ impl<T: WriteTables> WriteState<T> {
         is_new || is_known
     }
 
+    /// Notes a change that has yet to be written.
+    pub(super) fn note_changed(&mut self) {
+        self.changed = true;
+        self.changes += 1;
+    }
+
     /// Notes that a container has more or fewer elements.
     pub(super) fn note_object_resized(&mut self) {
         self.objects_resized += 1;
@@ -525,6 +545,7 @@ impl<T: ReadTables> ReadTables for WriteState<T> {
 /// Every change of a table goes through here but those of entries that were not there before.
 impl<T: WriteTables> Changes for WriteState<T> {
     fn write(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
+        debug_assert!(!self.has_appends(), "something is changed before what waits was written");
         if matches!(table, Table::Entries | Table::Objects) {
             self.account_old(table, key)?;
             self.account(value, 1)?;
@@ -539,6 +560,7 @@ impl<T: WriteTables> Changes for WriteState<T> {
     }
 
     fn erase(&mut self, table: Table, key: &[u8]) -> Result<()> {
+        debug_assert!(!self.has_appends(), "something is deleted before what waits was written");
         if matches!(table, Table::Entries | Table::Objects) {
             self.account_old(table, key)?;
         }
@@ -546,39 +568,6 @@ impl<T: WriteTables> Changes for WriteState<T> {
         self.changed = true;
         self.changes += 1;
         self.tables.delete(table, key).map(|_| ())
-    }
-}
-
-/// What a transaction leaves behind in memory.
-pub(crate) struct Learnt {
-    memory: Arc<Memory>,
-    first_name: u32,
-    names: Arc<Vec<Arc<str>>>,
-    orphans: Vec<(ObjectId, Seen)>,
-    adopted: Vec<ObjectId>,
-    first_record: u64,
-    fresh_slots: Vec<ObjectId>,
-    is_vacuum_due: bool,
-}
-
-impl Learnt {
-    /// Tells the handles of what the transaction made that it never was.
-    pub(crate) fn forget(self) {
-        self.memory.live.end();
-        self.memory.live.take_back(self.first_record, &self.fresh_slots);
-    }
-
-    /// Remembers it; the transaction is committed.
-    pub(crate) fn remember(self) {
-        self.memory.live.end();
-        self.memory.adopt(self.first_name, &self.names);
-        self.memory.note_vacuum_due(self.is_vacuum_due);
-        if !self.adopted.is_empty() {
-            self.memory.live.adopt(self.adopted);
-        }
-        if !self.orphans.is_empty() {
-            self.memory.live.add_orphans(self.orphans);
-        }
     }
 }
 

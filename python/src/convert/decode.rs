@@ -156,7 +156,7 @@ pub(crate) fn shallow<'py>(py: Python<'py>, view: &View) -> PyResult<Bound<'py, 
         Ok(items)
     };
     Ok(match view.kind() {
-        ContainerKind::List => PyList::new(py, collect(Part::Items)?)?.into_any(),
+        ContainerKind::List => PyList::new(py, view.items(py, 0..view.len()?)?)?.into_any(),
         ContainerKind::Tuple => PyTuple::new(py, collect(Part::Items)?)?.into_any(),
         ContainerKind::Set => PySet::new(py, collect(Part::Items)?)?.into_any(),
         ContainerKind::FrozenSet => PyFrozenSet::new(py, collect(Part::Items)?)?.into_any(),

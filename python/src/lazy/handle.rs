@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use oocmap::{
-    Change, Container, ContainerKind, ContainerView, Environment, Hold, Location, Long, ObjectId,
-    ReadObjects, ReadTransaction, Reader, RecordView, Reference, SharedWrite,
+    Change, Container, ContainerKind, ContainerView, Draft, Environment, Hold, Location, Long, ObjectId,
+    ReadObjects, ReadTransaction, Reader, RecordView, Reference, Room, SharedWrite,
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
@@ -259,6 +259,19 @@ impl Handle {
     /// Changes the container, all that is asked or nothing.
     pub(crate) fn change(&self, py: Python<'_>, changes: &[Change]) -> PyResult<()> {
         self.change_if(py, None, changes).map(|_| ())
+    }
+
+    /// Adds elements at the end of a list.
+    pub(crate) fn append(&self, py: Python<'_>, drafts: Vec<Draft>) -> PyResult<()> {
+        let Self::Object(object) = self else {
+            return Err(errors::read_only(py, "tuples and frozensets never change"));
+        };
+        object.check()?;
+        let mut drafts = Some(drafts);
+        current(&object.access)?.change_all(py, Room::Unknown, |scope| {
+            let drafts = scope.take(&mut drafts)?;
+            scope.append(object.id, object.seen.as_ref(), drafts)
+        })
     }
 
     /// Changes the container if it still is what it was in a view; answers whether it was.

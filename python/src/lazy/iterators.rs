@@ -1,6 +1,6 @@
 //! Iterators over lazy containers.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use pyo3::{exceptions::PyValueError, prelude::*};
 
@@ -23,8 +23,6 @@ enum State {
     Watched(Watched),
     /// Nowhere: it has come to its end, or failed.
     Ended,
-    /// Somewhere, at this moment.
-    Busy,
 }
 
 impl LazyIterator {
@@ -44,13 +42,19 @@ impl LazyIterator {
         Ok(Self(Mutex::new(State::Watched(Watched::new(py, handle, part, backward)?))))
     }
 
-    /// Takes the state out while Python objects are made: that may run finalizers, which may use this very iterator.
-    fn replace(&self, state: State) -> State {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), state)
+    /// Where it is, unless it is just used: making Python objects may run finalizers, which may use this very iterator.
+    #[inline]
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        match self.0.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
 impl State {
+    #[inline]
     fn step<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self {
             Self::Forward { cursor, next } => {
@@ -64,8 +68,6 @@ impl State {
             }
             Self::Watched(watched) => watched.next(py),
             Self::Ended => Ok(None),
-            // As generators do.
-            Self::Busy => Err(PyValueError::new_err("the iterator is already executing")),
         }
     }
 
@@ -76,7 +78,7 @@ impl State {
                 Some(*left).filter(|left| cursor.len(py).is_ok_and(|len| *left <= len)).unwrap_or(0)
             }
             Self::Watched(watched) => watched.left(),
-            Self::Ended | Self::Busy => 0,
+            Self::Ended => 0,
         })
     }
 }
@@ -88,20 +90,20 @@ impl LazyIterator {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let mut state = self.replace(State::Busy);
-        if let State::Busy = state {
-            return state.step(py);
-        }
+        let Some(mut state) = self.state() else {
+            // As generators do.
+            return Err(PyValueError::new_err("the iterator is already executing"));
+        };
         let result = state.step(py);
-        let after = if let Ok(Some(_)) = result { state } else { State::Ended };
-        self.replace(after);
+        if !matches!(result, Ok(Some(_))) {
+            let ended = std::mem::replace(&mut *state, State::Ended);
+            drop(state);
+            drop(ended);
+        }
         result
     }
 
     fn __length_hint__(&self, py: Python<'_>) -> PyResult<usize> {
-        let state = self.replace(State::Busy);
-        let left = state.left(py);
-        self.replace(state);
-        left
+        self.state().map_or(Ok(0), |state| state.left(py))
     }
 }

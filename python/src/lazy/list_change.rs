@@ -23,7 +23,7 @@ fn drafts(handle: &Handle, iterable: &Bound<'_, PyAny>) -> PyResult<Vec<Draft>> 
 pub(super) fn append(py: Python<'_>, handle: &Handle, object: &Bound<'_, PyAny>) -> PyResult<()> {
     handle.check_writable(py)?;
     let draft = encode::draft(object, handle.access())?;
-    handle.change(py, &[Change::Append(vec![draft])])
+    handle.append(py, vec![draft])
 }
 
 pub(super) fn extend(py: Python<'_>, handle: &Handle, iterable: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -32,7 +32,7 @@ pub(super) fn extend(py: Python<'_>, handle: &Handle, iterable: &Bound<'_, PyAny
     if drafts.is_empty() {
         return Ok(());
     }
-    handle.change(py, &[Change::Append(drafts)])
+    handle.append(py, drafts)
 }
 
 pub(super) fn insert(

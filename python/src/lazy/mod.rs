@@ -84,6 +84,7 @@ pub(crate) mod repr;
 pub(crate) mod sequence;
 pub(crate) mod set;
 pub(crate) mod set_change;
+pub(crate) mod still;
 pub(crate) mod tuple;
 pub(crate) mod view;
 pub(crate) mod walk;

@@ -21,6 +21,9 @@ use crate::{
     names::Source,
 };
 
+/// Room is made at once for so many elements at most: a damaged length must not take all memory.
+const MOST_AT_ONCE: usize = 1 << 20;
+
 /// A container as it is at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
@@ -38,9 +41,73 @@ pub(crate) enum Content {
     Long(Arc<Long>, Arc<Access>),
 }
 
-/// The neighbours of the element of a long list or byte array that was read last, and when that was.
+/// The neighbours of the element of a long list or byte array that was read last.
 #[derive(Default)]
-pub(crate) struct Near(Option<(Stamp, usize, RunElements)>);
+pub(crate) struct Near(Option<Neighbours>);
+
+struct Neighbours {
+    /// When they were read.
+    stamp: Stamp,
+    /// The position of the first.
+    first: usize,
+    elements: Elements,
+}
+
+enum Elements {
+    Ints(Vec<i64>),
+    Floats(Vec<f64>),
+    Bytes(Vec<u8>),
+    Mixed(Source, Container),
+}
+
+impl Near {
+    /// The element at a position, when it was among those that were read; whether it is still there is for the caller to
+    /// know.
+    #[inline]
+    pub(crate) fn get<'py>(&self, py: Python<'py>, index: usize) -> Option<PyResult<Bound<'py, PyAny>>> {
+        let neighbours = self.0.as_ref()?;
+        let at = index.checked_sub(neighbours.first)?;
+        (at < neighbours.elements.len()).then(|| neighbours.elements.get(py, at))
+    }
+}
+
+impl Elements {
+    /// What was read, in a form that keeps no version when it is small.
+    fn of(elements: RunElements, access: &Arc<Access>) -> PyResult<Self> {
+        Ok(match elements {
+            RunElements::Ints(ints) => Self::Ints(ints),
+            RunElements::Floats(floats) => Self::Floats(floats),
+            RunElements::Bytes(bytes) => Self::Bytes(bytes),
+            RunElements::Mixed(held, tuple) => {
+                let held = held.detached().or_raise()?.map_or(held, Arc::new);
+                Self::Mixed(part(held, access), tuple)
+            }
+        })
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        match self {
+            Self::Ints(ints) => ints.len(),
+            Self::Floats(floats) => floats.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Mixed(_, tuple) => tuple.len(),
+        }
+    }
+
+    #[inline]
+    fn get<'py>(&self, py: Python<'py>, at: usize) -> PyResult<Bound<'py, PyAny>> {
+        Ok(match self {
+            Self::Ints(ints) => ints[at].into_pyobject(py)?.into_any(),
+            Self::Floats(floats) => PyFloat::new(py, floats[at]).into_any(),
+            Self::Bytes(bytes) => bytes[at].into_pyobject(py)?.into_any(),
+            Self::Mixed(source, tuple) => {
+                let record = source.held.record().or_raise()?;
+                decode::node(py, source, record.item(*tuple, at).or_raise()?)?
+            }
+        })
+    }
+}
 
 /// An item of a dict or a member of a set that was found.
 pub(crate) enum Place {
@@ -120,31 +187,17 @@ impl View {
         near: &mut Near,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Content::Long(long, access) = &self.content else { return self.item(py, index) };
-        let is_near = |(stamp, first, run): &(Stamp, usize, RunElements)| {
-            *stamp == long.stamp() && (*first..*first + run.len()).contains(&index)
-        };
-        if !near.0.as_ref().is_some_and(is_near) {
-            let mut run = self.reader.run(long, index as u64).or_raise()?;
-            if let RunElements::Mixed(held, _) = &mut run.elements
-                && let Some(detached) = held.detached().or_raise()?
-            {
-                *held = Arc::new(detached);
-            }
-            near.0 = Some((long.stamp(), run.first as usize, run.elements));
+        let is_fresh = near.0.as_ref().is_some_and(|neighbours| neighbours.stamp == long.stamp());
+        if is_fresh && let Some(item) = near.get(py, index) {
+            return item;
         }
-        let found = near.0.as_ref().and_then(|(_, first, run)| Some((index.checked_sub(*first)?, run)));
-        let (at, run) =
-            found.filter(|(at, run)| *at < run.len()).ok_or_else(|| damaged("a run is elsewhere"))?;
-        Ok(match run {
-            RunElements::Ints(ints) => ints[at].into_pyobject(py)?.into_any(),
-            RunElements::Floats(floats) => PyFloat::new(py, floats[at]).into_any(),
-            RunElements::Bytes(bytes) => bytes[at].into_pyobject(py)?.into_any(),
-            RunElements::Mixed(held, tuple) => {
-                let source = part(Arc::clone(held), access);
-                let record = source.held.record().or_raise()?;
-                decode::node(py, &source, record.item(*tuple, at).or_raise()?)?
-            }
-        })
+        let run = self.reader.run(long, index as u64).or_raise()?;
+        near.0 = Some(Neighbours {
+            stamp: long.stamp(),
+            first: run.first as usize,
+            elements: Elements::of(run.elements, access)?,
+        });
+        near.get(py, index).ok_or_else(|| damaged("a run is elsewhere"))?
     }
 
     /// The elements of a list or tuple between two positions.
@@ -153,8 +206,23 @@ impl View {
         py: Python<'py>,
         range: Range<usize>,
     ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let mut near = Near::default();
-        range.map(|index| self.item_near(py, index, &mut near)).collect()
+        let Content::Long(long, access) = &self.content else {
+            return range.map(|index| self.item(py, index)).collect();
+        };
+        let mut items = Vec::with_capacity(range.len().min(MOST_AT_ONCE));
+        let mut next = range.start;
+        while next < range.end {
+            let run = self.reader.run(long, next as u64).or_raise()?;
+            let (first, elements) = (run.first as usize, Elements::of(run.elements, access)?);
+            let wanted = next.checked_sub(first).filter(|skip| *skip < elements.len());
+            let skip = wanted.ok_or_else(|| damaged("a run is elsewhere"))?;
+            let end = elements.len().min(range.end - first);
+            for at in skip..end {
+                items.push(elements.get(py, at)?);
+            }
+            next = first + end;
+        }
+        Ok(items)
     }
 
     /// All members of a set, or items of a dict.

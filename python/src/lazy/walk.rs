@@ -9,6 +9,7 @@ use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
 use super::{
     handle::Handle,
+    still::Still,
     view::{Content, Near, Place, View, damaged, part, with_record_node},
 };
 use crate::{access::Access, convert::decode, errors::OrRaise, names::Source};
@@ -28,6 +29,8 @@ pub(crate) enum Part {
 pub(crate) struct Cursor {
     handle: Handle,
     near: Near,
+    /// For how long what is near needn't be looked for again.
+    still: Option<Still>,
     /// What never changes needs to be looked at once only.
     fixed: Option<(Source, Container)>,
 }
@@ -39,7 +42,7 @@ impl Cursor {
             (Handle::Fixed(_), Content::Record(source, container)) => Some((source, container)),
             _ => None,
         };
-        Ok(Self { handle: handle.clone(), near: Near::default(), fixed })
+        Ok(Self { handle: handle.clone(), near: Near::default(), still: None, fixed })
     }
 
     /// How many elements there are now.
@@ -51,7 +54,17 @@ impl Cursor {
     }
 
     /// The element that is at a position now, if there is one.
+    #[inline]
     pub(crate) fn get<'py>(&mut self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.still.as_ref().is_some_and(Still::holds)
+            && let Some(item) = self.near.get(py, index)
+        {
+            return item.map(Some);
+        }
+        self.look(py, index)
+    }
+
+    fn look<'py>(&mut self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
         let node = |source: &Source, node: Node<'_>| decode::node(py, source, node).map(Some);
         if let Some((source, container)) = &self.fixed {
             if index >= container.len() {
@@ -60,7 +73,13 @@ impl Cursor {
             return with_record_node(source, *container, index, false, node);
         }
         let view = self.handle.view(py)?;
-        if index < view.len()? { view.item_near(py, index, &mut self.near).map(Some) } else { Ok(None) }
+        if index >= view.len()? {
+            return Ok(None);
+        }
+        if let Content::Long(..) = view.content {
+            self.still = Still::now(&self.handle, &view.reader)?;
+        }
+        view.item_near(py, index, &mut self.near).map(Some)
     }
 }
 
@@ -84,8 +103,8 @@ enum Over {
 enum Neighbours {
     /// Elements of a sequence.
     Run(Near),
-    /// Neighbours in a dict or set, and the one that comes next.
-    Members(Members, usize),
+    /// Neighbours in a dict or set, what they are read from, and the one that comes next.
+    Members(Members, Source, usize),
     /// Dict or set: where to go on.
     From(u64),
     /// Dict or set: there is nothing more.
@@ -142,26 +161,35 @@ impl Walk {
         };
         if let Neighbours::From(from) = self.near {
             match view.reader.members(long, from, self.backward).or_raise()? {
-                Some((members, at)) => self.near = Neighbours::Members(members, at),
+                Some((members, at)) => {
+                    let source = part(Arc::clone(members.held()), access);
+                    self.near = Neighbours::Members(members, source, at);
+                }
                 // Inside a transaction some may have gone since, and others have come.
                 None if matches!(view.reader, Reader::Transaction(_)) => self.near = Neighbours::Nothing,
                 None => return Err(damaged("a long dict or set ends early")),
             }
         }
-        let Neighbours::Members(members, at) = &self.near else { return Ok(None) };
-        let at = *at;
-        let source = part(Arc::clone(members.held()), access);
+        let Neighbours::Members(members, source, at) = &mut self.near else { return Ok(None) };
+        let now = *at;
         let given = give(py, self.part, |value| {
-            let node = if value { members.value(at) } else { members.key(at) };
-            decode::node(py, &source, node.or_raise()?)
+            let node = if value { members.value(now) } else { members.key(now) };
+            decode::node(py, source, node.or_raise()?)
         })?;
-        let Position::Sequence(here) = members.position(at) else { return Ok(None) };
-        let next =
-            if self.backward { at.checked_sub(1) } else { Some(at + 1).filter(|at| *at < members.len()) };
-        self.near = match (next, std::mem::replace(&mut self.near, Neighbours::Nothing)) {
-            (Some(next), Neighbours::Members(members, _)) => Neighbours::Members(members, next),
-            (_, _) if self.backward => here.checked_sub(1).map_or(Neighbours::Nothing, Neighbours::From),
-            (_, _) => Neighbours::From(here + 1),
+        let next = if self.backward {
+            now.checked_sub(1)
+        } else {
+            Some(now + 1).filter(|next| *next < members.len())
+        };
+        if let Some(next) = next {
+            *at = next;
+            return Ok(Some(given));
+        }
+        let Position::Sequence(here) = members.position(now) else { return Ok(None) };
+        self.near = if self.backward {
+            here.checked_sub(1).map_or(Neighbours::Nothing, Neighbours::From)
+        } else {
+            Neighbours::From(here + 1)
         };
         Ok(Some(given))
     }

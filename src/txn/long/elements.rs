@@ -110,7 +110,11 @@ impl Leaf<'_> {
     ///
     /// `Corrupted` when the range leads outside or the leaf is damaged.
     pub(crate) fn to_elements(self, range: Range<usize>) -> Result<Elements> {
-        Elements::gather(&[Run { source: Source::Leaf(self), range }])
+        let run = Run { source: Source::Leaf(self), range };
+        if let Some(ints) = run.ints()? {
+            return Ok(Elements::Ints(ints.into_owned()));
+        }
+        Elements::gather(&[run])
     }
 }
 

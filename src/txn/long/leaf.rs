@@ -154,12 +154,22 @@ pub(super) fn int_width(span: u64) -> usize {
 
 /// The stored bytes of a leaf of integers between `least` and `most`.
 pub(super) fn encode_ints(values: &[i64], least: i64, most: i64) -> Vec<u8> {
+    fn offsets<const WIDTH: usize>(values: &[i64], least: i64, data: &mut [u8]) {
+        let (places, _) = data.as_chunks_mut::<WIDTH>();
+        for (place, value) in places.iter_mut().zip(values) {
+            place.copy_from_slice(&value.abs_diff(least).to_le_bytes()[..WIDTH]);
+        }
+    }
     let width = int_width(most.abs_diff(least));
-    let mut payload = Vec::with_capacity(INTS_BEGIN + width * values.len());
-    payload.push(width as u8);
-    payload.extend_from_slice(&least.to_le_bytes());
-    for value in values {
-        payload.extend_from_slice(&value.abs_diff(least).to_le_bytes()[..width]);
+    let mut payload = vec![0; INTS_BEGIN + width * values.len()];
+    payload[0] = width as u8;
+    payload[1..INTS_BEGIN].copy_from_slice(&least.to_le_bytes());
+    let data = &mut payload[INTS_BEGIN..];
+    match width {
+        1 => offsets::<1>(values, least, data),
+        2 => offsets::<2>(values, least, data),
+        4 => offsets::<4>(values, least, data),
+        _ => offsets::<8>(values, least, data),
     }
     Frame::new(Kind::Ints, &payload).encode()
 }

@@ -21,6 +21,9 @@ pub(super) const LARGEST: usize = 2000;
 /// are not small against 2,000 bytes would leave much of shared pages empty.
 pub(super) const LARGEST_MIXED: usize = 4080;
 
+/// How many integers are put into a leaf at once, when they have room.
+const TOGETHER: usize = 64;
+
 /// A leaf that is not stored yet.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -103,6 +106,20 @@ impl<'a> Packer<'a> {
     }
 
     fn add_ints(&mut self, ints: &[i64]) -> Result<()> {
+        ints.chunks(TOGETHER).try_for_each(|some| self.add_some_ints(some))
+    }
+
+    /// Adds a few integers: all at once when the leaf of now has room for them.
+    fn add_some_ints(&mut self, ints: &[i64]) -> Result<()> {
+        if let Filling::Ints { values, least, most } = &mut self.filling {
+            let lower = ints.iter().fold(*least, |least, value| least.min(*value));
+            let upper = ints.iter().fold(*most, |most, value| most.max(*value));
+            if ints_size(lower, upper, values.len() + ints.len()) <= LARGEST {
+                (*least, *most) = (lower, upper);
+                values.extend_from_slice(ints);
+                return Ok(());
+            }
+        }
         for value in ints {
             if let Filling::Ints { values, least, most } = &mut self.filling {
                 let (lower, upper) = ((*least).min(*value), (*most).max(*value));

@@ -83,6 +83,9 @@ pub(crate) fn splice(
     }
     let mut writer = TreeWriter::new(tables, place, header, given_up);
     let mut nodes = writer.put_leaves(pieces)?;
+    if span.is_replaced_by(&nodes) {
+        return writer.finish();
+    }
     while span.depth > 0 {
         let (begin, end, dropped) = span.ascend(nodes);
         let height = old.height - span.depth as u8 - 1;
@@ -155,6 +158,13 @@ impl Span {
         let mut numbers = vec![number(&self.left), number(&self.right)];
         numbers.dedup();
         numbers
+    }
+
+    /// Whether nothing changes above the leaves: a single one was replaced, by one of as many elements in its place.
+    fn is_replaced_by(&self, nodes: &[Child]) -> bool {
+        self.left.leaf.number == self.right.leaf.number
+            && (self.before, self.after) == (0, 0)
+            && *nodes == [self.left.leaf]
     }
 
     /// Goes to the level above, where new nodes replace the span. Answers the children there up to the end of the new
