@@ -2,7 +2,7 @@
 //!
 //! A word has 32 bits, in the archives of small records 16, which are the lower half of the same word.
 
-use super::record::ContainerKind;
+use super::{name::Name, record::ContainerKind};
 
 const TAG_BITS: u32 = 4;
 /// One more than the largest payload of a word.
@@ -79,6 +79,17 @@ pub(crate) mod constant {
     pub(crate) const ELLIPSIS: u32 = 3;
     /// From here on, and only while a record is being built: the number of a text whose place is not decided yet.
     pub(crate) const PENDING: u32 = 16;
+    /// From here on, and only while a record is being built: the number of a [`Name`](super::super::name::Name).
+    pub(crate) const NAMED: u32 = 1 << 27;
+}
+
+/// What a word stands for whose place is decided only inside the write transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Later {
+    /// One of the texts of the builder, by its number.
+    Text(u32),
+    /// A name that this process knows.
+    Name(Name),
 }
 
 /// One element of a record.
@@ -133,8 +144,34 @@ impl Word {
         }
     }
 
-    pub(crate) fn pending(self) -> Option<u32> {
-        (self.tag() == Tag::Constant).then(|| self.payload().checked_sub(constant::PENDING)).flatten()
+    /// The word of a text of the builder, by its number; `None` when that is too large for a word.
+    pub(crate) fn pending(text: usize) -> Option<Self> {
+        let payload = u32::try_from(text).ok()?.checked_add(constant::PENDING)?;
+        (payload < constant::NAMED).then(|| Self::new(Tag::Constant, payload))
+    }
+
+    /// The word of a name.
+    #[inline]
+    pub(crate) const fn named(name: Name) -> Self {
+        Self::new(Tag::Constant, constant::NAMED + name.number())
+    }
+
+    /// Whether the place of what it stands for is not decided yet.
+    #[inline]
+    pub(crate) fn is_undecided(self) -> bool {
+        self.tag() == Tag::Constant && self.payload() >= constant::PENDING
+    }
+
+    /// What it stands for, when the place of that is not decided yet.
+    #[inline]
+    pub(crate) fn later(self) -> Option<Later> {
+        if !self.is_undecided() {
+            return None;
+        }
+        Some(match self.payload().checked_sub(constant::NAMED) {
+            Some(number) => Later::Name(Name::of_number(number)),
+            None => Later::Text(self.payload() - constant::PENDING),
+        })
     }
 }
 

@@ -2,17 +2,21 @@
 
 mod cycles;
 mod instance;
+mod names;
 
 use oocmap::{Block, Draft, Key, KeyBytes, Role, Scalar, ValueBuilder, Word};
 use pyo3::{
     exceptions::PyRuntimeError,
+    ffi,
     prelude::*,
-    types::{PyByteArray, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple},
+    types::{PyBool, PyByteArray, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple},
 };
-
 use rustc_hash::FxHashMap;
 
-use self::instance::{Other, Part};
+use self::{
+    instance::{Other, Part},
+    names::MetNames,
+};
 use super::{key, scalar};
 use crate::{access::Access, errors::OrRaise, lazy};
 
@@ -22,16 +26,19 @@ use crate::{access::Access, errors::OrRaise, lazy};
 /// What has no native form is pickled, if that is allowed.
 pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draft> {
     let allow_pickle = access.origin().allow_pickle;
-    match scalar::from_python(object) {
-        Ok(Some(leaf)) => return Ok(Draft::scalar(&leaf)),
-        // Such as a datetime with a time zone of a class of its own.
-        Err(error) if !allow_pickle => return Err(error),
-        Ok(None) | Err(_) => {}
+    if Kind::of(object).is_none() {
+        match scalar::from_python(object) {
+            Ok(Some(leaf)) => return Ok(Draft::scalar(&leaf)),
+            // Such as a datetime with a time zone of a class of its own.
+            Err(error) if !allow_pickle => return Err(error),
+            Ok(None) | Err(_) => {}
+        }
     }
-    let mut encoder = Encoder {
+    let mut names = MetNames::take();
+    let encoder = Encoder {
         builder: ValueBuilder::new(),
         known: FxHashMap::default(),
-        pending: Vec::new(),
+        pending: Vec::with_capacity(16),
         access,
         kept: Vec::new(),
         allow_pickle,
@@ -40,15 +47,11 @@ pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draf
         in_instance: false,
         contained: Vec::new(),
         encoded: Vec::new(),
+        names: &mut names,
     };
-    let root = encoder.word(object, Role::Value)?;
-    let mut next = 0;
-    while next < encoder.pending.len() {
-        encoder.fill(next)?;
-        next += 1;
-    }
-    encoder.refuse_cycles()?;
-    Ok(encoder.builder.finish(root))
+    let draft = encoder.draft(object);
+    names.leave();
+    draft
 }
 
 /// The place of what is not filled later.
@@ -75,6 +78,24 @@ enum Kind {
     Instance,
 }
 
+impl Kind {
+    /// What an object is, when it is a builtin container, of which nothing runs that is written in Python.
+    #[inline]
+    fn of(object: &Bound<'_, PyAny>) -> Option<Self> {
+        if object.is_exact_instance_of::<PyDict>() {
+            Some(Self::Dict)
+        } else if object.is_exact_instance_of::<PyList>() {
+            Some(Self::List)
+        } else if object.is_exact_instance_of::<PyTuple>() {
+            Some(Self::Tuple)
+        } else if object.is_exact_instance_of::<PySet>() || object.is_exact_instance_of::<PyFrozenSet>() {
+            Some(Self::Set)
+        } else {
+            None
+        }
+    }
+}
+
 struct Encoder<'a, 'py> {
     builder: ValueBuilder,
     /// The containers that were met, by address; `pending` keeps them alive, so that addresses stay theirs.
@@ -94,32 +115,113 @@ struct Encoder<'a, 'py> {
     contained: Vec<(u32, u32)>,
     /// The instances that are made whole again only after all that is in them.
     encoded: Vec<u32>,
+    /// The keys that were met of late.
+    names: &'a mut MetNames,
 }
 
+/// How many references there are to an element that is handed on, when only its container and we have one.
+const IN_CONTAINER: isize = 2;
+/// The same of one that is borrowed from its container.
+const BORROWED: isize = 1;
+/// Says that an element may be met again, whatever refers to it.
+const ANYWHERE: isize = 0;
+
 impl<'py> Encoder<'_, 'py> {
-    /// The word of an element; containers are left to be filled later.
-    #[inline]
-    fn word(&mut self, object: &Bound<'py, PyAny>, role: Role) -> PyResult<Word> {
-        if let Ok(text) = object.cast_exact::<PyString>()
-            && let Ok(text) = text.to_str()
-        {
-            return self.builder.str(text, role).or_raise();
+    fn draft(mut self, object: &Bound<'py, PyAny>) -> PyResult<Draft> {
+        let root = self.word(object, Role::Value, ANYWHERE)?;
+        let mut next = 0;
+        while next < self.pending.len() {
+            self.fill(next)?;
+            next += 1;
         }
-        if let Ok(value) = object.cast_exact::<PyInt>()
-            && let Ok(value) = value.extract::<i64>()
-        {
-            return self.builder.int(value).or_raise();
-        }
-        if let Ok(value) = object.cast_exact::<PyFloat>() {
-            return self.builder.float(value.value()).or_raise();
-        }
-        if object.is_none() {
-            return Ok(self.builder.none());
-        }
-        self.container(object, role)
+        self.refuse_cycles()?;
+        Ok(self.builder.finish(root))
     }
 
-    fn container(&mut self, object: &Bound<'py, PyAny>, role: Role) -> PyResult<Word> {
+    /// The word of an element; containers are left to be filled later.
+    ///
+    /// `unique` is how many references there are to it when it can't be met again.
+    #[inline]
+    fn word(&mut self, object: &Bound<'py, PyAny>, role: Role, unique: isize) -> PyResult<Word> {
+        match self.plain(object, role, unique)? {
+            Some(word) => Ok(word),
+            None => self.other_word(object, role),
+        }
+    }
+
+    /// The word of an element, when it is one of the most common leaves or a builtin container, so that nothing runs that is
+    /// written in Python.
+    #[inline]
+    fn plain(&mut self, object: &Bound<'py, PyAny>, role: Role, unique: isize) -> PyResult<Option<Word>> {
+        if let Ok(text) = object.cast_exact::<PyString>() {
+            return match text.to_str() {
+                Ok(text) => self.builder.str(text, role).or_raise().map(Some),
+                Err(_) => Ok(None),
+            };
+        }
+        if let Ok(value) = object.cast_exact::<PyInt>() {
+            return match value.extract::<i64>() {
+                Ok(value) => self.builder.int(value).or_raise().map(Some),
+                Err(_) => Ok(None),
+            };
+        }
+        if let Ok(value) = object.cast_exact::<PyFloat>() {
+            return self.builder.float(value.value()).or_raise().map(Some);
+        }
+        if let Some(kind) = Kind::of(object) {
+            return self.plain_container(object, kind, role, unique).map(Some);
+        }
+        if object.is_none() {
+            return Ok(Some(self.builder.none()));
+        }
+        Ok(object.cast_exact::<PyBool>().ok().map(|value| self.builder.bool(value.is_true())))
+    }
+
+    fn plain_container(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        kind: Kind,
+        role: Role,
+        unique: isize,
+    ) -> PyResult<Word> {
+        let address = (object.as_ptr() as usize, role == Role::Member);
+        let is_unique = references(object) <= unique;
+        if !is_unique && let Some((word, place)) = self.known.get(&address).copied() {
+            self.note_contained(place);
+            return Ok(word);
+        }
+        let (word, block) = self.block(object, kind)?;
+        let place = self.pending.len() as u32;
+        if !is_unique {
+            self.known.insert(address, (word, place));
+        }
+        self.note_contained(place);
+        self.pending.push(Pending {
+            container: object.clone(),
+            block,
+            kind,
+            role,
+            in_instance: self.in_instance,
+            parts: Vec::new(),
+        });
+        Ok(word)
+    }
+
+    /// The word and the elements of a builtin container.
+    fn block(&mut self, container: &Bound<'py, PyAny>, kind: Kind) -> PyResult<(Word, Block)> {
+        match kind {
+            Kind::Dict => self.builder.dict(container.cast::<PyDict>()?.len()),
+            Kind::List => self.builder.list(container.cast::<PyList>()?.len()),
+            Kind::Set if container.is_exact_instance_of::<PyFrozenSet>() => {
+                self.builder.frozenset(container.cast::<PyFrozenSet>()?.len())
+            }
+            Kind::Set => self.builder.set(container.cast::<PySet>()?.len()),
+            Kind::Tuple | Kind::Instance => self.builder.tuple(container.len()?),
+        }
+        .or_raise()
+    }
+
+    fn other_word(&mut self, object: &Bound<'py, PyAny>, role: Role) -> PyResult<Word> {
         let address = (object.as_ptr() as usize, role == Role::Member);
         if let Some((word, place)) = self.known.get(&address).copied() {
             self.note_contained(place);
@@ -148,26 +250,14 @@ impl<'py> Encoder<'_, 'py> {
         };
         let container = plain.as_ref().unwrap_or(object);
         let mut parts = Vec::new();
-        let (word, block, kind) = if let Ok(list) = container.cast_exact::<PyList>() {
-            let (word, block) = self.builder.list(list.len()).or_raise()?;
-            (word, block, Kind::List)
-        } else if let Ok(tuple) = container.cast_exact::<PyTuple>() {
-            let (word, block) = self.builder.tuple(tuple.len()).or_raise()?;
-            (word, block, Kind::Tuple)
-        } else if let Ok(dict) = container.cast_exact::<PyDict>() {
-            let (word, block) = self.builder.dict(dict.len()).or_raise()?;
-            (word, block, Kind::Dict)
-        } else if let Ok(set) = container.cast_exact::<PySet>() {
-            let (word, block) = self.builder.set(set.len()).or_raise()?;
-            (word, block, Kind::Set)
+        let (word, block, kind) = if let Some(kind) = Kind::of(container) {
+            let (word, block) = self.block(container, kind)?;
+            (word, block, kind)
         } else if let Ok(bytes) = container.cast_exact::<PyByteArray>() {
             let word = self.builder.byte_array(&bytes.to_vec()).or_raise()?;
             self.known.insert(address, (word, NOWHERE));
             self.kept.push(object.clone());
             return Ok(word);
-        } else if let Ok(set) = container.cast_exact::<PyFrozenSet>() {
-            let (word, block) = self.builder.frozenset(set.len()).or_raise()?;
-            (word, block, Kind::Set)
         } else {
             match self.other(container, role)? {
                 Other::Leaf(leaf) => return Ok(leaf),
@@ -201,7 +291,7 @@ impl<'py> Encoder<'_, 'py> {
                 let list = container.cast::<PyList>()?;
                 for index in 0..block.len() {
                     let item = list.get_item(index).map_err(|_| changed("list"))?;
-                    let word = self.word(&item, role)?;
+                    let word = self.word(&item, role, IN_CONTAINER)?;
                     self.builder.set_item(block, index, word);
                 }
                 check_length(list.len(), block, "list")
@@ -209,23 +299,12 @@ impl<'py> Encoder<'_, 'py> {
             Kind::Tuple => {
                 let tuple = container.cast::<PyTuple>()?;
                 for (index, item) in tuple.iter_borrowed().enumerate() {
-                    let word = self.word(&item, role)?;
+                    let word = self.word(&item, role, BORROWED)?;
                     self.builder.set_item(block, index, word);
                 }
                 Ok(())
             }
-            Kind::Dict => {
-                // Taken out first: what the conversion runs may change the dict.
-                let items: Vec<_> = container.cast::<PyDict>()?.iter().collect();
-                check_length(items.len(), block, "dict")?;
-                for (index, (key, value)) in items.iter().enumerate() {
-                    let word = self.key(key, block, index)?;
-                    self.builder.set_item(block, index, word);
-                    let word = self.word(value, role)?;
-                    self.builder.set_value(block, index, word);
-                }
-                Ok(())
-            }
+            Kind::Dict => self.fill_dict(container.cast::<PyDict>()?, block, role),
             Kind::Set => {
                 let members: Vec<_> = container.try_iter()?.collect::<PyResult<_>>()?;
                 check_length(members.len(), block, "set")?;
@@ -236,6 +315,41 @@ impl<'py> Encoder<'_, 'py> {
                 Ok(())
             }
         }
+    }
+
+    fn fill_dict(&mut self, dict: &Bound<'py, PyDict>, block: Block, role: Role) -> PyResult<()> {
+        check_length(dict.len(), block, "dict")?;
+        let mut done = 0;
+        // As long as nothing runs that is written in Python, the dict stays what it is.
+        for (key, value) in dict {
+            let Some(word) = self.met_key(&key, block) else { break };
+            self.builder.set_item(block, done, word);
+            let Some(word) = self.plain(&value, role, IN_CONTAINER)? else { break };
+            self.builder.set_value(block, done, word);
+            done += 1;
+        }
+        if done == block.len() {
+            return Ok(());
+        }
+        // Taken out first: what the conversion runs may change the dict.
+        let items: Vec<_> = dict.iter().skip(done).collect();
+        for (index, (key, value)) in (done..).zip(&items) {
+            let word = self.key(key, block, index)?;
+            self.builder.set_item(block, index, word);
+            let word = self.word(value, role, IN_CONTAINER)?;
+            self.builder.set_value(block, index, word);
+        }
+        Ok(())
+    }
+
+    /// The word of a dict's key that was met before and is known by now.
+    #[inline]
+    fn met_key(&mut self, key: &Bound<'py, PyAny>, block: Block) -> Option<Word> {
+        if block.is_indexed() {
+            return None;
+        }
+        let name = self.names.of(key.cast_exact::<PyString>().ok()?)?;
+        self.builder.known_name(name, block).ok()
     }
 
     fn key(&mut self, key: &Bound<'py, PyAny>, block: Block, index: usize) -> PyResult<Word> {
@@ -265,8 +379,16 @@ impl<'py> Encoder<'_, 'py> {
             key.encode_allowing_nan(&mut ordered).or_raise()?;
             self.builder.index(block, index, &ordered);
         }
-        self.word(member, Role::Member)
+        self.word(member, Role::Member, ANYWHERE)
     }
+}
+
+/// How many references there are to an object.
+#[inline]
+#[expect(unsafe_code, reason = "PyO3 has no safe function for it that is to stay")]
+fn references(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: the object is alive and this thread is attached, as a `Bound` says.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }
 
 fn check_length(length: usize, block: Block, what: &str) -> PyResult<()> {
