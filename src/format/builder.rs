@@ -78,11 +78,13 @@ pub struct Block {
 
 impl Block {
     /// Whether [`ValueBuilder::index`] has to be told every member.
+    #[inline]
     pub fn is_indexed(self) -> bool {
         self.indexed
     }
 
     /// How many elements, items or members it has.
+    #[inline]
     pub fn len(self) -> usize {
         self.len as usize
     }
@@ -92,6 +94,7 @@ impl Block {
         self.len == 0
     }
 
+    #[inline]
     fn index_at(self) -> u32 {
         self.at + if self.dict { 2 * self.len } else { self.len }
     }
@@ -208,6 +211,7 @@ impl ValueBuilder {
     /// # Errors
     ///
     /// `TooLarge` when the value is larger than a record can be.
+    #[inline]
     pub fn str(&mut self, value: &str, role: Role) -> Result<Word> {
         if role == Role::Value && value.len() >= LONG {
             let mut encoded = Vec::with_capacity(value.len() + 1);
@@ -273,6 +277,16 @@ impl ValueBuilder {
                 self.sized(Tag::Scalar, &encoded)
             }
         }
+    }
+
+    /// Any container but a byte array, of `len` elements, items or members.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when the value is larger than a record can be.
+    #[inline]
+    pub fn container(&mut self, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
+        if kind.is_mutable() { self.mutable(kind, len) } else { self.immutable(kind, len) }
     }
 
     /// A list of `len` elements.
@@ -448,11 +462,15 @@ impl ValueBuilder {
         self.scalar(&Scalar::Bytes(bytes.into()), Role::Member)
     }
 
+    #[inline]
     fn mutable(&mut self, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
-        self.slots.push(Slot::GONE);
-        self.at_slot(self.slots.len() as u32 - 1, kind, len)
+        let slot = self.slots.len() as u32;
+        let (position, block) = self.block(kind, len)?;
+        self.slots.push(Slot { kind, position, ..Slot::GONE });
+        Ok((Word::new(Tag::of(kind), slot), block))
     }
 
+    #[inline]
     pub(super) fn immutable(&mut self, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
         let (at, block) = self.block(kind, len)?;
         Ok((Word::new(Tag::of(kind), at), block))
@@ -467,6 +485,7 @@ impl ValueBuilder {
     }
 
     /// Sets words aside: the length, the elements, and the index where there is one.
+    #[inline]
     fn block(&mut self, kind: ContainerKind, len: usize) -> Result<(u32, Block)> {
         let at = self.words.len();
         let dict = kind == ContainerKind::Dict;
@@ -507,6 +526,7 @@ impl ValueBuilder {
     }
 
     /// Where the heap goes on, when so many more bytes still have room.
+    #[inline]
     fn heap_end(&self, more: usize) -> Result<u32> {
         let at = self.heap.len();
         if at + more < PAYLOAD_LIMIT as usize { Ok(at as u32) } else { Err(too_large()) }

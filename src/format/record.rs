@@ -58,6 +58,7 @@ pub enum ContainerKind {
 
 impl ContainerKind {
     /// Whether containers of the kind can change, and so have an identity.
+    #[inline]
     pub fn is_mutable(self) -> bool {
         matches!(self, Self::List | Self::Dict | Self::Set | Self::ByteArray)
     }
@@ -83,6 +84,7 @@ impl ContainerKind {
         })
     }
 
+    #[inline]
     pub(crate) fn has_index(self) -> bool {
         matches!(self, Self::Dict | Self::Set | Self::FrozenSet)
     }

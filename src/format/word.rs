@@ -48,6 +48,7 @@ pub(crate) enum Tag {
 
 impl Tag {
     /// What the word of a container is.
+    #[inline]
     pub(crate) fn of(kind: ContainerKind) -> Self {
         match kind {
             ContainerKind::List => Self::List,
@@ -97,12 +98,14 @@ pub(crate) enum Later {
 pub struct Word(pub(crate) u32);
 
 impl Word {
+    #[inline]
     pub(crate) const fn new(tag: Tag, payload: u32) -> Self {
         debug_assert!(payload < PAYLOAD_LIMIT);
         Self(payload << TAG_BITS | tag as u32)
     }
 
     /// The word of an integer, when it fits.
+    #[inline]
     pub(crate) fn small_int(value: i64) -> Option<Self> {
         let folded = fold_sign(value);
         (folded < u64::from(PAYLOAD_LIMIT)).then(|| Self::new(Tag::SmallInt, folded as u32))
@@ -113,6 +116,7 @@ impl Word {
         u16::try_from(self.0).ok()
     }
 
+    #[inline]
     pub(crate) const fn payload(self) -> u32 {
         self.0 >> TAG_BITS
     }

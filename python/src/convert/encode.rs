@@ -4,7 +4,7 @@ mod cycles;
 mod instance;
 mod names;
 
-use oocmap::{Block, Draft, Key, KeyBytes, Role, Scalar, ValueBuilder, Word};
+use oocmap::{Block, ContainerKind, Draft, Key, KeyBytes, Role, Scalar, ValueBuilder, Word};
 use pyo3::{
     exceptions::PyRuntimeError,
     ffi,
@@ -26,7 +26,7 @@ use crate::{access::Access, errors::OrRaise, lazy};
 /// What has no native form is pickled, if that is allowed.
 pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draft> {
     let allow_pickle = access.origin().allow_pickle;
-    if Kind::of(object).is_none() {
+    if builtin(object).is_none() {
         match scalar::from_python(object) {
             Ok(Some(leaf)) => return Ok(Draft::scalar(&leaf)),
             // Such as a datetime with a time zone of a class of its own.
@@ -48,6 +48,8 @@ pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draf
         contained: Vec::new(),
         encoded: Vec::new(),
         names: &mut names,
+        items: Vec::with_capacity(64),
+        has_run: false,
     };
     let draft = encoder.draft(object);
     names.leave();
@@ -61,39 +63,12 @@ const NOWHERE: u32 = u32::MAX;
 struct Pending<'py> {
     container: Bound<'py, PyAny>,
     block: Block,
-    kind: Kind,
+    kind: ContainerKind,
     role: Role,
     /// Whether it is an instance or in one.
     in_instance: bool,
     /// What an instance was taken apart into.
     parts: Vec<Part<'py>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    List,
-    Tuple,
-    Dict,
-    Set,
-    Instance,
-}
-
-impl Kind {
-    /// What an object is, when it is a builtin container, of which nothing runs that is written in Python.
-    #[inline]
-    fn of(object: &Bound<'_, PyAny>) -> Option<Self> {
-        if object.is_exact_instance_of::<PyDict>() {
-            Some(Self::Dict)
-        } else if object.is_exact_instance_of::<PyList>() {
-            Some(Self::List)
-        } else if object.is_exact_instance_of::<PyTuple>() {
-            Some(Self::Tuple)
-        } else if object.is_exact_instance_of::<PySet>() || object.is_exact_instance_of::<PyFrozenSet>() {
-            Some(Self::Set)
-        } else {
-            None
-        }
-    }
 }
 
 struct Encoder<'a, 'py> {
@@ -117,7 +92,14 @@ struct Encoder<'a, 'py> {
     encoded: Vec<u32>,
     /// The keys that were met of late.
     names: &'a mut MetNames,
+    /// What was taken out of containers.
+    items: Vec<Bound<'py, PyAny>>,
+    /// Whether something may have run that is written in Python.
+    has_run: bool,
 }
+
+/// About how many elements are taken out of containers at a time. Longer lists and tuples are gone through where they are.
+const GATHERED: usize = 256;
 
 /// How many references there are to an element that is handed on, when only its container and we have one.
 const IN_CONTAINER: isize = 2;
@@ -131,8 +113,12 @@ impl<'py> Encoder<'_, 'py> {
         let root = self.word(object, Role::Value, ANYWHERE)?;
         let mut next = 0;
         while next < self.pending.len() {
-            self.fill(next)?;
-            next += 1;
+            next = if is_gathered(&self.pending[next]) {
+                self.fill_gathered(next)?
+            } else {
+                self.fill(next)?;
+                next + 1
+            };
         }
         self.refuse_cycles()?;
         Ok(self.builder.finish(root))
@@ -143,85 +129,67 @@ impl<'py> Encoder<'_, 'py> {
     /// `unique` is how many references there are to it when it can't be met again.
     #[inline]
     fn word(&mut self, object: &Bound<'py, PyAny>, role: Role, unique: isize) -> PyResult<Word> {
-        match self.plain(object, role, unique)? {
+        match self.plain(object, role, unique) {
             Some(word) => Ok(word),
             None => self.other_word(object, role),
         }
     }
 
     /// The word of an element, when it is one of the most common leaves or a builtin container, so that nothing runs that is
-    /// written in Python.
+    /// written in Python; nor when there is something wrong with it.
     #[inline]
-    fn plain(&mut self, object: &Bound<'py, PyAny>, role: Role, unique: isize) -> PyResult<Option<Word>> {
+    fn plain(&mut self, object: &Bound<'py, PyAny>, role: Role, unique: isize) -> Option<Word> {
         if let Ok(text) = object.cast_exact::<PyString>() {
-            return match text.to_str() {
-                Ok(text) => self.builder.str(text, role).or_raise().map(Some),
-                Err(_) => Ok(None),
-            };
+            return self.builder.str(text.to_str().ok()?, role).ok();
         }
         if let Ok(value) = object.cast_exact::<PyInt>() {
-            return match value.extract::<i64>() {
-                Ok(value) => self.builder.int(value).or_raise().map(Some),
-                Err(_) => Ok(None),
-            };
+            return self.builder.int(value.extract().ok()?).ok();
         }
         if let Ok(value) = object.cast_exact::<PyFloat>() {
-            return self.builder.float(value.value()).or_raise().map(Some);
+            return self.builder.float(value.value()).ok();
         }
-        if let Some(kind) = Kind::of(object) {
-            return self.plain_container(object, kind, role, unique).map(Some);
+        if let Some(kind) = builtin(object) {
+            return self.plain_container(object, kind, role, unique);
         }
         if object.is_none() {
-            return Ok(Some(self.builder.none()));
+            return Some(self.builder.none());
         }
-        Ok(object.cast_exact::<PyBool>().ok().map(|value| self.builder.bool(value.is_true())))
+        object.cast_exact::<PyBool>().ok().map(|value| self.builder.bool(value.is_true()))
     }
 
     fn plain_container(
         &mut self,
         object: &Bound<'py, PyAny>,
-        kind: Kind,
+        kind: ContainerKind,
         role: Role,
         unique: isize,
-    ) -> PyResult<Word> {
-        let address = (object.as_ptr() as usize, role == Role::Member);
+    ) -> Option<Word> {
         let is_unique = references(object) <= unique;
+        let address = (object.as_ptr() as usize, role == Role::Member);
         if !is_unique && let Some((word, place)) = self.known.get(&address).copied() {
             self.note_contained(place);
-            return Ok(word);
+            return Some(word);
         }
-        let (word, block) = self.block(object, kind)?;
+        let (word, block) = self.builder.container(kind, length(object, kind)).ok()?;
         let place = self.pending.len() as u32;
         if !is_unique {
             self.known.insert(address, (word, place));
         }
         self.note_contained(place);
+        let in_instance = self.in_instance;
         self.pending.push(Pending {
             container: object.clone(),
             block,
             kind,
             role,
-            in_instance: self.in_instance,
+            in_instance,
             parts: Vec::new(),
         });
-        Ok(word)
-    }
-
-    /// The word and the elements of a builtin container.
-    fn block(&mut self, container: &Bound<'py, PyAny>, kind: Kind) -> PyResult<(Word, Block)> {
-        match kind {
-            Kind::Dict => self.builder.dict(container.cast::<PyDict>()?.len()),
-            Kind::List => self.builder.list(container.cast::<PyList>()?.len()),
-            Kind::Set if container.is_exact_instance_of::<PyFrozenSet>() => {
-                self.builder.frozenset(container.cast::<PyFrozenSet>()?.len())
-            }
-            Kind::Set => self.builder.set(container.cast::<PySet>()?.len()),
-            Kind::Tuple | Kind::Instance => self.builder.tuple(container.len()?),
-        }
-        .or_raise()
+        Some(word)
     }
 
     fn other_word(&mut self, object: &Bound<'py, PyAny>, role: Role) -> PyResult<Word> {
+        self.has_run = true;
         let address = (object.as_ptr() as usize, role == Role::Member);
         if let Some((word, place)) = self.known.get(&address).copied() {
             self.note_contained(place);
@@ -250,8 +218,8 @@ impl<'py> Encoder<'_, 'py> {
         };
         let container = plain.as_ref().unwrap_or(object);
         let mut parts = Vec::new();
-        let (word, block, kind) = if let Some(kind) = Kind::of(container) {
-            let (word, block) = self.block(container, kind)?;
+        let (word, block, kind) = if let Some(kind) = builtin(container) {
+            let (word, block) = self.builder.container(kind, length(container, kind)).or_raise()?;
             (word, block, kind)
         } else if let Ok(bytes) = container.cast_exact::<PyByteArray>() {
             let word = self.builder.byte_array(&bytes.to_vec()).or_raise()?;
@@ -264,7 +232,7 @@ impl<'py> Encoder<'_, 'py> {
                 Other::Instance(of_instance) => parts = of_instance,
             }
             let (word, block) = self.builder.instance(parts.len()).or_raise()?;
-            (word, block, Kind::Instance)
+            (word, block, ContainerKind::Instance)
         };
         let place = self.pending.len() as u32;
         self.known.insert(address, (word, place));
@@ -274,11 +242,60 @@ impl<'py> Encoder<'_, 'py> {
             self.known.insert((container.as_ptr() as usize, role == Role::Member), (word, place));
             self.kept.push(object.clone());
         }
-        let in_instance = self.in_instance || kind == Kind::Instance;
+        let in_instance = self.in_instance || kind == ContainerKind::Instance;
         self.pending.push(Pending { container: container.clone(), block, kind, role, in_instance, parts });
         Ok(word)
     }
 
+    /// Fills some containers, from one on; answers which is the next.
+    ///
+    /// What is in them is taken out first, of several at once: what has long been lying in memory then comes from there at
+    /// the same time, and what the conversion runs may change a container.
+    fn fill_gathered(&mut self, first: usize) -> PyResult<usize> {
+        let mut items = std::mem::take(&mut self.items);
+        let mut end = first;
+        while items.len() < GATHERED
+            && let Some(pending) = self.pending.get(end).filter(|pending| is_gathered(pending))
+        {
+            gather(pending, &mut items)?;
+            end += 1;
+        }
+        self.has_run = false;
+        let mut rest = items.as_slice();
+        let mut next = first;
+        while next < end && !self.has_run {
+            let Pending { block, kind, role, in_instance, .. } = self.pending[next];
+            (self.in_instance, self.filling) = (in_instance, Some(next as u32));
+            let width = if kind == ContainerKind::Dict { 2 } else { 1 };
+            let (own, others) = rest.split_at(width * block.len());
+            rest = others;
+            if kind == ContainerKind::Dict {
+                for (index, pair) in own.chunks_exact(2).enumerate() {
+                    let word = match self.met_key(&pair[0], block) {
+                        Some(word) => word,
+                        None => self.key(&pair[0], block, index)?,
+                    };
+                    self.builder.set_item(block, index, word);
+                    let word = self.word(&pair[1], role, IN_CONTAINER)?;
+                    self.builder.set_value(block, index, word);
+                }
+            } else {
+                for (index, item) in own.iter().enumerate() {
+                    let word = self.word(item, role, IN_CONTAINER)?;
+                    self.builder.set_item(block, index, word);
+                }
+            }
+            if self.has_run && kind == ContainerKind::List {
+                check_length(self.pending[next].container.len()?, block, "list")?;
+            }
+            next += 1;
+        }
+        items.clear();
+        self.items = items;
+        Ok(next)
+    }
+
+    /// Fills a container that is not gathered.
     fn fill(&mut self, next: usize) -> PyResult<()> {
         let Pending { container, block, kind, role, in_instance, parts } = &mut self.pending[next];
         self.in_instance = *in_instance;
@@ -286,26 +303,27 @@ impl<'py> Encoder<'_, 'py> {
             (container.clone(), *block, *kind, *role, std::mem::take(parts));
         self.filling = Some(next as u32);
         match kind {
-            Kind::Instance => self.fill_instance(parts, block, role),
-            Kind::List => {
+            ContainerKind::Instance => self.fill_instance(parts, block, role),
+            ContainerKind::List => {
                 let list = container.cast::<PyList>()?;
-                for index in 0..block.len() {
-                    let item = list.get_item(index).map_err(|_| changed("list"))?;
+                check_length(list.len(), block, "list")?;
+                let mut done = 0;
+                for item in list {
                     let word = self.word(&item, role, IN_CONTAINER)?;
-                    self.builder.set_item(block, index, word);
+                    self.builder.set_item(block, done, word);
+                    done += 1;
                 }
+                check_length(done, block, "list")?;
                 check_length(list.len(), block, "list")
             }
-            Kind::Tuple => {
-                let tuple = container.cast::<PyTuple>()?;
-                for (index, item) in tuple.iter_borrowed().enumerate() {
+            ContainerKind::Tuple | ContainerKind::Dict => {
+                for (index, item) in container.cast::<PyTuple>()?.iter_borrowed().enumerate() {
                     let word = self.word(&item, role, BORROWED)?;
                     self.builder.set_item(block, index, word);
                 }
                 Ok(())
             }
-            Kind::Dict => self.fill_dict(container.cast::<PyDict>()?, block, role),
-            Kind::Set => {
+            ContainerKind::Set | ContainerKind::FrozenSet | ContainerKind::ByteArray => {
                 let members: Vec<_> = container.try_iter()?.collect::<PyResult<_>>()?;
                 check_length(members.len(), block, "set")?;
                 for (index, member) in members.iter().enumerate() {
@@ -315,31 +333,6 @@ impl<'py> Encoder<'_, 'py> {
                 Ok(())
             }
         }
-    }
-
-    fn fill_dict(&mut self, dict: &Bound<'py, PyDict>, block: Block, role: Role) -> PyResult<()> {
-        check_length(dict.len(), block, "dict")?;
-        let mut done = 0;
-        // As long as nothing runs that is written in Python, the dict stays what it is.
-        for (key, value) in dict {
-            let Some(word) = self.met_key(&key, block) else { break };
-            self.builder.set_item(block, done, word);
-            let Some(word) = self.plain(&value, role, IN_CONTAINER)? else { break };
-            self.builder.set_value(block, done, word);
-            done += 1;
-        }
-        if done == block.len() {
-            return Ok(());
-        }
-        // Taken out first: what the conversion runs may change the dict.
-        let items: Vec<_> = dict.iter().skip(done).collect();
-        for (index, (key, value)) in (done..).zip(&items) {
-            let word = self.key(key, block, index)?;
-            self.builder.set_item(block, index, word);
-            let word = self.word(value, role, IN_CONTAINER)?;
-            self.builder.set_value(block, index, word);
-        }
-        Ok(())
     }
 
     /// The word of a dict's key that was met before and is known by now.
@@ -373,6 +366,7 @@ impl<'py> Encoder<'_, 'py> {
         {
             return Ok(*word);
         }
+        self.has_run = true;
         let key = key::key(member)?;
         if block.is_indexed() || !matches!(key, Key::Scalar(Scalar::Str(_) | Scalar::Int(_))) {
             let mut ordered = KeyBytes::new();
@@ -383,12 +377,73 @@ impl<'py> Encoder<'_, 'py> {
     }
 }
 
+/// What an object is, when it is a builtin container, of which nothing runs that is written in Python.
+#[inline]
+fn builtin(object: &Bound<'_, PyAny>) -> Option<ContainerKind> {
+    if object.is_exact_instance_of::<PyDict>() {
+        Some(ContainerKind::Dict)
+    } else if object.is_exact_instance_of::<PyList>() {
+        Some(ContainerKind::List)
+    } else if object.is_exact_instance_of::<PyTuple>() {
+        Some(ContainerKind::Tuple)
+    } else if object.is_exact_instance_of::<PySet>() {
+        Some(ContainerKind::Set)
+    } else if object.is_exact_instance_of::<PyFrozenSet>() {
+        Some(ContainerKind::FrozenSet)
+    } else {
+        None
+    }
+}
+
+/// How many elements a builtin container has.
+#[inline]
+fn length(container: &Bound<'_, PyAny>, kind: ContainerKind) -> usize {
+    let known = match kind {
+        ContainerKind::Dict => container.cast::<PyDict>().map(PyDictMethods::len).ok(),
+        ContainerKind::List => container.cast::<PyList>().map(PyListMethods::len).ok(),
+        _ => None,
+    };
+    known.or_else(|| container.len().ok()).unwrap_or_default()
+}
+
 /// How many references there are to an object.
 #[inline]
 #[expect(unsafe_code, reason = "PyO3 has no safe function for it that is to stay")]
 fn references(object: &Bound<'_, PyAny>) -> isize {
     // SAFETY: the object is alive and this thread is attached, as a `Bound` says.
     unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+/// Whether the elements of a container are taken out before they are converted.
+#[inline]
+fn is_gathered(pending: &Pending<'_>) -> bool {
+    match pending.kind {
+        ContainerKind::Dict => true,
+        ContainerKind::List | ContainerKind::Tuple => pending.block.len() <= GATHERED,
+        _ => false,
+    }
+}
+
+/// Takes the elements out of a container: of a dict, keys and values in turn.
+fn gather<'py>(pending: &Pending<'py>, items: &mut Vec<Bound<'py, PyAny>>) -> PyResult<()> {
+    let Pending { container, block, kind, .. } = pending;
+    match kind {
+        ContainerKind::Dict => {
+            let dict = container.cast::<PyDict>()?;
+            check_length(dict.len(), *block, "dict")?;
+            for (key, value) in dict {
+                items.push(key);
+                items.push(value);
+            }
+        }
+        ContainerKind::List => {
+            let list = container.cast::<PyList>()?;
+            check_length(list.len(), *block, "list")?;
+            items.extend(list);
+        }
+        _ => items.extend(container.cast::<PyTuple>()?),
+    }
+    Ok(())
 }
 
 fn check_length(length: usize, block: Block, what: &str) -> PyResult<()> {

@@ -182,14 +182,20 @@ impl ValueBuilder {
 
 /// Appends words as words of 16 bits, and large integers to a heap of so many; `false` when one has no room.
 fn narrow_all(words: &[u32], narrow: &mut Vec<u16>, heap: &mut Vec<u8>) -> bool {
-    for word in words {
-        narrow.push(match u16::try_from(*word) {
-            Ok(word) => word,
-            Err(_) => match moved_to_heap(Word(*word), heap) {
-                Some(word) => word,
-                None => return false,
-            },
-        });
+    const RUN: usize = 16;
+    let from = narrow.len();
+    narrow.extend(words.iter().map(|word| *word as u16));
+    for (run, narrow) in words.chunks(RUN).zip(narrow[from..].chunks_mut(RUN)) {
+        // By far the most runs have no large word.
+        if Word(run.iter().fold(0, |all, word| all | *word)).narrow().is_some() {
+            continue;
+        }
+        for (word, narrow) in run.iter().zip(narrow) {
+            if Word(*word).narrow().is_none() {
+                let Some(moved) = moved_to_heap(Word(*word), heap) else { return false };
+                *narrow = moved;
+            }
+        }
     }
     true
 }

@@ -99,20 +99,31 @@ impl ValueBuilder {
     /// Text or an encoded scalar, with its length before it; what was stored a moment ago is used again.
     pub(in crate::format) fn sized(&mut self, tag: Tag, bytes: &[u8]) -> Result<Word> {
         let hash = xxh3_64(bytes) ^ tag as u64;
+        let short = u8::try_from(bytes.len()).ok().filter(|length| *length < 0x80);
         if let Some(at) = self.recent.place(hash)
-            && sized_at(&self.heap, at as usize)? == bytes
+            && is_at(&self.heap, at as usize, short, bytes)
         {
             return Ok(Word::new(tag, at));
         }
         let at = self.heap_end(bytes.len() + 5)?;
-        if let Ok(length @ ..0x80) = u8::try_from(bytes.len()) {
-            self.heap.push(length);
-        } else {
-            varint::put(&mut self.heap, bytes.len() as u64);
+        match short {
+            Some(length) => self.heap.push(length),
+            None => varint::put(&mut self.heap, bytes.len() as u64),
         }
         self.heap.extend_from_slice(bytes);
         self.recent.note(hash, at);
         Ok(Word::new(tag, at))
+    }
+}
+
+/// Whether bytes lie in a heap with their length before them, which is one byte when they are short.
+#[inline]
+fn is_at(heap: &[u8], at: usize, short: Option<u8>, bytes: &[u8]) -> bool {
+    match short {
+        Some(length) => {
+            heap.get(at) == Some(&length) && heap.get(at + 1..at + 1 + bytes.len()) == Some(bytes)
+        }
+        None => sized_at(heap, at).is_ok_and(|found| found == bytes),
     }
 }
 
