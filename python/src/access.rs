@@ -309,6 +309,12 @@ impl Access {
 
     /// The transaction that a change takes part in, when there is one; raises where nothing may be changed.
     pub(crate) fn writer(&self, py: Python<'_>) -> PyResult<Option<Arc<SharedWrite>>> {
+        // What may be written through is open.
+        if let Self::Write { transaction, nested, .. } = self
+            && transaction.is_innermost(*nested)
+        {
+            return Ok(Some(Arc::clone(transaction)));
+        }
         self.check(py)?;
         match self {
             Self::Live { opened, .. } => {
@@ -323,15 +329,10 @@ impl Access {
                     transaction => Ok(transaction),
                 }
             }
-            Self::Write { transaction, nested, .. } => {
-                if !transaction.is_innermost(*nested) {
-                    return Err(errors::transaction(
-                        py,
-                        "a nested transaction is open; write through that one or through the map, or end it first",
-                    ));
-                }
-                Ok(Some(Arc::clone(transaction)))
-            }
+            Self::Write { .. } => Err(errors::transaction(
+                py,
+                "a nested transaction is open; write through that one or through the map, or end it first",
+            )),
             Self::Version { .. } => {
                 Err(errors::read_only(py, "a snapshot can't be changed; change the map that it is of"))
             }

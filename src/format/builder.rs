@@ -2,16 +2,25 @@
 
 mod archive;
 mod carry;
+mod draft;
 mod existing;
 pub(crate) mod part;
+mod texts;
 
-pub(crate) use self::archive::{Placement, narrow_hash};
+pub use self::draft::Draft;
+pub(crate) use self::{
+    archive::{Placement, narrow_hash},
+    draft::DraftKind,
+    texts::sized_at,
+};
 
 use rkyv::{Archive, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::texts::{Pending, PendingKind, Recent};
 use super::{
     key::{Key, KeyBytes},
+    name::Name,
     record::{ContainerKind, ObjectId, Reference, Slot},
     scalar::Scalar,
     varint,
@@ -25,16 +34,13 @@ use crate::{
 /// A dict or set of more members than this has an index of their hashes.
 pub(crate) const INDEXED_FROM: u32 = 16;
 /// Dict keys longer than this, in bytes, are never symbols.
-const SYMBOL_LENGTH: usize = 64;
+pub(crate) const SYMBOL_LENGTH: usize = 64;
 /// Dicts with more keys than this are data rather than documents; their keys are never symbols.
 const SYMBOL_DICT: u32 = 64;
 /// Immutable values from this size on, in bytes, are candidates for the shared table.
 pub(crate) const LONG: usize = 128;
 /// The archives of records of up to so many words, and of a heap of up to so many bytes, may have words of 16 bits.
 const NARROW_WORDS: usize = 1 << 12;
-/// How many recent texts a builder remembers to store repeated ones once; a power of two.
-const RECENT: usize = 256;
-
 /// What a record's archive holds; `docs/file-format.md` explains words, blocks, slots and the heap.
 #[derive(Debug, Archive, Serialize)]
 #[rkyv(archived = ArchivedRecord)]
@@ -73,11 +79,13 @@ pub struct Block {
 
 impl Block {
     /// Whether [`ValueBuilder::index`] has to be told every member.
+    #[inline]
     pub fn is_indexed(self) -> bool {
         self.indexed
     }
 
     /// How many elements, items or members it has.
+    #[inline]
     pub fn len(self) -> usize {
         self.len as usize
     }
@@ -87,25 +95,10 @@ impl Block {
         self.len == 0
     }
 
+    #[inline]
     fn index_at(self) -> u32 {
         self.at + if self.dict { 2 * self.len } else { self.len }
     }
-}
-
-/// A text whose final place is known only inside the write transaction.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
-    start: usize,
-    end: usize,
-    pub(crate) kind: PendingKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PendingKind {
-    /// A short dict key or name, which may become a symbol.
-    Name,
-    /// A long scalar, encoded, which may be stored once for all.
-    Long,
 }
 
 /// Builds a value piece by piece.
@@ -141,9 +134,12 @@ pub struct ValueBuilder {
     heap: Vec<u8>,
     blocks: Vec<Block>,
     pending: Vec<Pending>,
-    pending_places: Vec<(u32, u32)>,
+    /// Where words stand that are to be decided, and the words.
+    pending_places: Vec<(u32, Word)>,
     texts: Vec<u8>,
-    recent: Vec<(u64, u32)>,
+    recent: Recent,
+    /// Room for the slots and words of an archive.
+    halves: (Vec<u16>, Vec<u16>),
 }
 
 impl Default for ValueBuilder {
@@ -155,7 +151,7 @@ impl Default for ValueBuilder {
 impl ValueBuilder {
     /// A builder that holds nothing yet.
     pub fn new() -> Self {
-        Self {
+        Self::spare().unwrap_or_else(|| Self {
             words: vec![0],
             slots: Vec::new(),
             id: None,
@@ -166,16 +162,19 @@ impl ValueBuilder {
             pending: Vec::new(),
             pending_places: Vec::new(),
             texts: Vec::new(),
-            recent: Vec::new(),
-        }
+            recent: Recent::default(),
+            halves: Default::default(),
+        })
     }
 
     /// None.
+    #[inline]
     pub fn none(&self) -> Word {
         Word::new(Tag::Constant, constant::NONE)
     }
 
     /// A truth value.
+    #[inline]
     pub fn bool(&self, value: bool) -> Word {
         Word::new(Tag::Constant, if value { constant::TRUE } else { constant::FALSE })
     }
@@ -190,6 +189,7 @@ impl ValueBuilder {
     /// # Errors
     ///
     /// `TooLarge` when the value is larger than a record can be.
+    #[inline]
     pub fn int(&mut self, value: i64) -> Result<Word> {
         match Word::small_int(value) {
             Some(word) => Ok(word),
@@ -202,6 +202,7 @@ impl ValueBuilder {
     /// # Errors
     ///
     /// `TooLarge` when the value is larger than a record can be.
+    #[inline]
     pub fn float(&mut self, value: f64) -> Result<Word> {
         self.out_of_line(Tag::Float, &value.to_bits().to_le_bytes())
     }
@@ -211,6 +212,7 @@ impl ValueBuilder {
     /// # Errors
     ///
     /// `TooLarge` when the value is larger than a record can be.
+    #[inline]
     pub fn str(&mut self, value: &str, role: Role) -> Result<Word> {
         if role == Role::Value && value.len() >= LONG {
             let mut encoded = Vec::with_capacity(value.len() + 1);
@@ -230,6 +232,16 @@ impl ValueBuilder {
             return self.defer(value.as_bytes(), PendingKind::Name);
         }
         self.str(value, Role::Member)
+    }
+
+    /// The key of an item of a dict, as [`ValueBuilder::name`] makes it of the text, when the text is known.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when the value is larger than a record can be.
+    #[inline]
+    pub fn known_name(&mut self, name: Name, dict: Block) -> Result<Word> {
+        if dict.len <= SYMBOL_DICT { Ok(Word::named(name)) } else { self.str(name.text(), Role::Member) }
     }
 
     /// A text that repeats in many values, such as the name of a class; never inside a dict key or a member of a set.
@@ -266,6 +278,16 @@ impl ValueBuilder {
                 self.sized(Tag::Scalar, &encoded)
             }
         }
+    }
+
+    /// Any container but a byte array, of `len` elements, items or members.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when the value is larger than a record can be.
+    #[inline]
+    pub fn container(&mut self, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
+        if kind.is_mutable() { self.mutable(kind, len) } else { self.immutable(kind, len) }
     }
 
     /// A list of `len` elements.
@@ -381,6 +403,7 @@ impl ValueBuilder {
     /// # Panics
     ///
     /// When the index is not below the container's length.
+    #[inline]
     pub fn set_item(&mut self, block: Block, index: usize, word: Word) {
         self.place(block, block.at, index, word);
     }
@@ -390,6 +413,7 @@ impl ValueBuilder {
     /// # Panics
     ///
     /// When the index is not below the dict's length.
+    #[inline]
     pub fn set_value(&mut self, block: Block, index: usize, word: Word) {
         assert!(block.dict, "only dicts have values");
         self.place(block, block.at + block.len, index, word);
@@ -416,9 +440,9 @@ impl ValueBuilder {
     /// Ends the building, for a record that is stored at once.
     pub(crate) fn ended(mut self, root: Word) -> Self {
         self.words[0] = root.0;
-        self.recent = Vec::new();
-        if let Some(pending) = root.pending() {
-            self.pending_places.push((0, pending));
+        self.recent.let_go(self.heap.len());
+        if root.is_undecided() {
+            self.pending_places.push((0, root));
         }
         for block in self.blocks.iter_mut().filter(|block| block.indexed && !block.sorted) {
             block.sorted = true;
@@ -439,11 +463,15 @@ impl ValueBuilder {
         self.scalar(&Scalar::Bytes(bytes.into()), Role::Member)
     }
 
+    #[inline]
     fn mutable(&mut self, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
-        self.slots.push(Slot::GONE);
-        self.at_slot(self.slots.len() as u32 - 1, kind, len)
+        let slot = self.slots.len() as u32;
+        let (position, block) = self.block(kind, len)?;
+        self.slots.push(Slot { kind, position, ..Slot::GONE });
+        Ok((Word::new(Tag::of(kind), slot), block))
     }
 
+    #[inline]
     pub(super) fn immutable(&mut self, kind: ContainerKind, len: usize) -> Result<(Word, Block)> {
         let (at, block) = self.block(kind, len)?;
         Ok((Word::new(Tag::of(kind), at), block))
@@ -458,6 +486,7 @@ impl ValueBuilder {
     }
 
     /// Sets words aside: the length, the elements, and the index where there is one.
+    #[inline]
     fn block(&mut self, kind: ContainerKind, len: usize) -> Result<(u32, Block)> {
         let at = self.words.len();
         let dict = kind == ContainerKind::Dict;
@@ -475,25 +504,14 @@ impl ValueBuilder {
         Ok((at as u32, block))
     }
 
+    #[inline]
     fn place(&mut self, block: Block, from: u32, index: usize, word: Word) {
         assert!(index < block.len as usize, "element {index} of {}", block.len);
         let place = from + index as u32;
         self.words[place as usize] = word.0;
-        if let Some(pending) = word.pending() {
-            self.pending_places.push((place, pending));
+        if word.is_undecided() {
+            self.pending_places.push((place, word));
         }
-    }
-
-    fn defer(&mut self, text: &[u8], kind: PendingKind) -> Result<Word> {
-        let number = u32::try_from(self.pending.len())
-            .ok()
-            .and_then(|number| number.checked_add(constant::PENDING))
-            .filter(|number| *number < PAYLOAD_LIMIT);
-        let word = Word::new(Tag::Constant, number.ok_or_else(too_large)?);
-        let start = self.texts.len();
-        self.texts.extend_from_slice(text);
-        self.pending.push(Pending { start, end: self.texts.len(), kind });
-        Ok(word)
     }
 
     fn int_on_heap(&mut self, folded: u64) -> Result<Word> {
@@ -508,51 +526,12 @@ impl ValueBuilder {
         Ok(word)
     }
 
-    /// Text or an encoded scalar, with its length before it; what was stored a moment ago is used again.
-    pub(super) fn sized(&mut self, tag: Tag, bytes: &[u8]) -> Result<Word> {
-        if self.recent.is_empty() {
-            self.recent.resize(RECENT, (0, 0));
-        }
-        // Never zero, as the places are where nothing was stored yet.
-        let hash = (xxh3_64(bytes) ^ tag as u64) | 1;
-        let place = (hash >> 1) as usize % RECENT;
-        let known = self.recent[place];
-        if known.0 == hash && sized_at(&self.heap, known.1 as usize)? == bytes {
-            return Ok(Word::new(tag, known.1));
-        }
-        let at = self.heap_end(bytes.len() + 5)?;
-        varint::put(&mut self.heap, bytes.len() as u64);
-        self.heap.extend_from_slice(bytes);
-        self.recent[place] = (hash, at);
-        Ok(Word::new(tag, at))
-    }
-
     /// Where the heap goes on, when so many more bytes still have room.
+    #[inline]
     fn heap_end(&self, more: usize) -> Result<u32> {
         let at = self.heap.len();
         if at + more < PAYLOAD_LIMIT as usize { Ok(at as u32) } else { Err(too_large()) }
     }
-}
-
-/// The bytes at a heap offset that have their length before them.
-#[inline]
-pub(super) fn sized_at(heap: &[u8], at: usize) -> Result<&[u8]> {
-    // Most lengths are one byte.
-    if let Some((&length, rest)) = heap.get(at..).and_then(<[u8]>::split_first)
-        && length < 0x80
-        && let Some(bytes) = rest.get(..usize::from(length))
-    {
-        return Ok(bytes);
-    }
-    sized_at_length(heap, at)
-}
-
-#[cold]
-fn sized_at_length(heap: &[u8], at: usize) -> Result<&[u8]> {
-    let outside = || Error::corrupted("a record points past its heap");
-    let mut rest = heap.get(at..).ok_or_else(outside)?;
-    let length = varint::take(&mut rest)?;
-    usize::try_from(length).ok().and_then(|length| rest.get(..length)).ok_or_else(outside)
 }
 
 /// The hash that a large dict's or set's index holds for a member's ordered bytes.
@@ -564,34 +543,4 @@ fn too_large() -> Error {
     Error::TooLarge(
         "a single value may hold up to 268 million elements and 256 MiB of other data than long texts; store it in parts, under keys of their own".into(),
     )
-}
-
-/// A value that is ready to be stored.
-#[derive(Clone, Debug)]
-pub struct Draft(pub(crate) DraftKind);
-
-#[derive(Clone, Debug)]
-pub(crate) enum DraftKind {
-    /// An encoded scalar.
-    Scalar(Vec<u8>),
-    Record(Box<ValueBuilder>),
-    /// A Rust user's own archive.
-    Archive(Vec<u8>),
-}
-
-impl Draft {
-    /// How many bytes it takes, about.
-    pub fn size(&self) -> usize {
-        match &self.0 {
-            DraftKind::Scalar(bytes) | DraftKind::Archive(bytes) => bytes.len(),
-            DraftKind::Record(builder) => 4 * builder.words.len() + builder.heap.len(),
-        }
-    }
-
-    /// A value that is one leaf.
-    pub fn scalar(value: &Scalar<'_>) -> Self {
-        let mut encoded = Vec::new();
-        value.encode(&mut encoded);
-        Self(DraftKind::Scalar(encoded))
-    }
 }

@@ -1,5 +1,6 @@
 //! The frame around every stored value: format, kind, checksum, the key's own form.
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::varint;
@@ -67,23 +68,9 @@ impl<'a> Frame<'a> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let form_length = self.form.map_or(0, |form| form.len() + 5);
         let mut bytes = Vec::with_capacity(FRAME + form_length + self.payload.len());
-        let mut flags = self.kind as u8;
-        if self.has_shared {
-            flags |= HAS_SHARED;
-        }
-        if self.has_links {
-            flags |= HAS_LINKS;
-        }
-        if self.form.is_some() {
-            flags |= HAS_FORM;
-        }
-        bytes.extend_from_slice(&[FORMAT, flags, 0, 0, 0, 0]);
-        if let Some(form) = self.form {
-            varint::put(&mut bytes, form.len() as u64);
-            bytes.extend_from_slice(form);
-        }
+        put_front(&mut bytes, self.form);
         bytes.extend_from_slice(self.payload);
-        seal(&mut bytes);
+        seal(&mut bytes, Self { payload: &[], ..*self });
         bytes
     }
 
@@ -138,8 +125,42 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// What goes in front of a payload that is to be framed where it lies; [`seal`] has to follow.
+pub(crate) fn front(form: Option<&[u8]>) -> Front {
+    let mut bytes = Front::new();
+    put_front(&mut bytes, form);
+    bytes
+}
+
+/// The bytes in front of a payload.
+pub(crate) type Front = SmallVec<[u8; 32]>;
+
+fn put_front(bytes: &mut impl Extend<u8>, form: Option<&[u8]>) {
+    bytes.extend([0; FRAME]);
+    if let Some(form) = form {
+        varint::put_part(bytes, form);
+    }
+}
+
+/// Makes a frame of bytes that begin with its [`front`]: of the form only whether there is one is looked at, and of the
+/// payload nothing.
+pub(crate) fn seal(bytes: &mut [u8], frame: Frame<'_>) {
+    let mut flags = frame.kind as u8;
+    if frame.has_shared {
+        flags |= HAS_SHARED;
+    }
+    if frame.has_links {
+        flags |= HAS_LINKS;
+    }
+    if frame.form.is_some() {
+        flags |= HAS_FORM;
+    }
+    bytes[..2].copy_from_slice(&[FORMAT, flags]);
+    reseal(bytes);
+}
+
 /// Puts the checksum into the bytes of a frame whose payload has been changed.
-pub(crate) fn seal(bytes: &mut [u8]) {
+pub(crate) fn reseal(bytes: &mut [u8]) {
     let checksum = checksum(bytes);
     bytes[CHECKSUM].copy_from_slice(&checksum);
 }

@@ -6,6 +6,7 @@ mod decimal;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod key;
+pub(crate) mod name;
 mod number;
 pub(crate) mod record;
 pub(crate) mod scalar;

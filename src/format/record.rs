@@ -34,6 +34,9 @@ const ARCHIVE_DEPTH: usize = 256;
 const LONG_CONTAINER: usize = 8 * 1024;
 /// How much of an element counts for that.
 const MOST_COUNTED: usize = 64;
+/// A container of no more elements is not too long, nor is a byte array of no more bytes.
+pub(super) const SURELY_SHORT_WORDS: usize = LONG_CONTAINER / MOST_COUNTED;
+pub(super) const SURELY_SHORT_BYTES: usize = LONG_CONTAINER;
 
 /// What a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +59,7 @@ pub enum ContainerKind {
 
 impl ContainerKind {
     /// Whether containers of the kind can change, and so have an identity.
+    #[inline]
     pub fn is_mutable(self) -> bool {
         matches!(self, Self::List | Self::Dict | Self::Set | Self::ByteArray)
     }
@@ -81,6 +85,7 @@ impl ContainerKind {
         })
     }
 
+    #[inline]
     pub(crate) fn has_index(self) -> bool {
         matches!(self, Self::Dict | Self::Set | Self::FrozenSet)
     }
@@ -475,7 +480,7 @@ impl<'a> RecordView<'a> {
             ContainerKind::List | ContainerKind::Dict | ContainerKind::Set => {}
         }
         let words = container.len() * if container.kind == ContainerKind::Dict { 2 } else { 1 };
-        if words * MOST_COUNTED <= LONG_CONTAINER {
+        if words <= SURELY_SHORT_WORDS {
             return Ok(false);
         }
         let mut weight = 0;

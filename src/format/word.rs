@@ -2,7 +2,7 @@
 //!
 //! A word has 32 bits, in the archives of small records 16, which are the lower half of the same word.
 
-use super::record::ContainerKind;
+use super::{name::Name, record::ContainerKind};
 
 const TAG_BITS: u32 = 4;
 /// One more than the largest payload of a word.
@@ -48,6 +48,7 @@ pub(crate) enum Tag {
 
 impl Tag {
     /// What the word of a container is.
+    #[inline]
     pub(crate) fn of(kind: ContainerKind) -> Self {
         match kind {
             ContainerKind::List => Self::List,
@@ -94,6 +95,17 @@ pub(crate) mod constant {
     pub(crate) const ELLIPSIS: u32 = 3;
     /// From here on, and only while a record is being built: the number of a text whose place is not decided yet.
     pub(crate) const PENDING: u32 = 16;
+    /// From here on, and only while a record is being built: the number of a [`Name`](super::super::name::Name).
+    pub(crate) const NAMED: u32 = 1 << 27;
+}
+
+/// What a word stands for whose place is decided only inside the write transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Later {
+    /// One of the texts of the builder, by its number.
+    Text(u32),
+    /// A name that this process knows.
+    Name(Name),
 }
 
 /// One element of a record.
@@ -101,12 +113,14 @@ pub(crate) mod constant {
 pub struct Word(pub(crate) u32);
 
 impl Word {
+    #[inline]
     pub(crate) const fn new(tag: Tag, payload: u32) -> Self {
         debug_assert!(payload < PAYLOAD_LIMIT);
         Self(payload << TAG_BITS | tag as u32)
     }
 
     /// The word of an integer, when it fits.
+    #[inline]
     pub(crate) fn small_int(value: i64) -> Option<Self> {
         let folded = fold_sign(value);
         (folded < u64::from(PAYLOAD_LIMIT)).then(|| Self::new(Tag::SmallInt, folded as u32))
@@ -117,6 +131,7 @@ impl Word {
         u16::try_from(self.0).ok()
     }
 
+    #[inline]
     pub(crate) const fn payload(self) -> u32 {
         self.0 >> TAG_BITS
     }
@@ -148,8 +163,34 @@ impl Word {
         }
     }
 
-    pub(crate) fn pending(self) -> Option<u32> {
-        (self.tag() == Tag::Constant).then(|| self.payload().checked_sub(constant::PENDING)).flatten()
+    /// The word of a text of the builder, by its number; `None` when that is too large for a word.
+    pub(crate) fn pending(text: usize) -> Option<Self> {
+        let payload = u32::try_from(text).ok()?.checked_add(constant::PENDING)?;
+        (payload < constant::NAMED).then(|| Self::new(Tag::Constant, payload))
+    }
+
+    /// The word of a name.
+    #[inline]
+    pub(crate) const fn named(name: Name) -> Self {
+        Self::new(Tag::Constant, constant::NAMED + name.number())
+    }
+
+    /// Whether the place of what it stands for is not decided yet.
+    #[inline]
+    pub(crate) fn is_undecided(self) -> bool {
+        self.tag() == Tag::Constant && self.payload() >= constant::PENDING
+    }
+
+    /// What it stands for, when the place of that is not decided yet.
+    #[inline]
+    pub(crate) fn later(self) -> Option<Later> {
+        if !self.is_undecided() {
+            return None;
+        }
+        Some(match self.payload().checked_sub(constant::NAMED) {
+            Some(number) => Later::Name(Name::of_number(number)),
+            None => Later::Text(self.payload() - constant::PENDING),
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     format::{
         builder::{Draft, DraftKind, ValueBuilder},
         copy::{Copier, Placed},
-        frame::{Frame, Kind},
+        frame::{self, Frame, Kind},
         record::{Container, ContainerKind, Node, ObjectId, RecordView, Reference, Slot},
         word::Word,
     },
@@ -29,44 +29,24 @@ const MOST_SLOTS: usize = 512;
 /// The elements of long containers that can change are put together into records of about this size, in bytes.
 const GROUP: usize = 2 * 1024;
 
-/// A value, ready to be stored in an entry.
-pub(crate) struct Ready {
-    kind: Kind,
-    payload: Vec<u8>,
-    /// Whether a record may name values or objects that lie elsewhere.
-    may_name: bool,
-}
-
-impl Ready {
-    /// What is stored.
-    pub(crate) fn encode(&self, form: Option<&[u8]>) -> Result<Vec<u8>> {
-        match self.kind {
-            Kind::Record if self.may_name => record_frame(&self.payload, form),
-            kind => {
-                let frame = Frame {
-                    form,
-                    has_shared: kind == Kind::Shared,
-                    has_links: kind == Kind::Object,
-                    ..Frame::new(kind, &self.payload)
-                };
-                Ok(frame.encode())
-            }
-        }
-    }
-}
-
 impl<T: WriteTables> WriteState<T> {
-    /// Places a value that goes under a key; `None` when it is what stands there already.
-    pub(crate) fn place(&mut self, key: &EntryKey, draft: Draft) -> Result<Option<Ready>> {
-        let ready = |kind, payload, may_name| Ok(Some(Ready { kind, payload, may_name }));
+    /// Places a value that goes under a key; answers what is to be stored there, and `None` when that is what stands there
+    /// already.
+    pub(crate) fn place(&mut self, key: &EntryKey, draft: Draft) -> Result<Option<Vec<u8>>> {
+        let form = key.form();
         let builder = match draft.0 {
             DraftKind::Scalar(encoded) => {
-                return match self.share(&encoded)? {
-                    Some(id) => ready(Kind::Shared, id.to_le_bytes().to_vec(), true),
-                    None => ready(Kind::Scalar, encoded, false),
-                };
+                return Ok(Some(match self.share(&encoded)? {
+                    Some(id) => {
+                        let id = id.to_le_bytes();
+                        Frame { form, has_shared: true, ..Frame::new(Kind::Shared, &id) }.encode()
+                    }
+                    None => Frame { form, ..Frame::new(Kind::Scalar, &encoded) }.encode(),
+                }));
             }
-            DraftKind::Archive(payload) => return ready(Kind::Archive, payload, false),
+            DraftKind::Archive(payload) => {
+                return Ok(Some(Frame { form, ..Frame::new(Kind::Archive, &payload) }.encode()));
+            }
             DraftKind::Record(builder) => builder,
         };
         let root = builder.root_object()?;
@@ -77,14 +57,21 @@ impl<T: WriteTables> WriteState<T> {
         }
         self.export_all(&builder)?;
         if let Some(reference) = root {
-            return ready(Kind::Object, reference.encode().to_vec(), true);
+            return Ok(Some(reference_frame(reference, form)));
         }
-        let has_foreign = !builder.foreign().is_empty();
-        let (payload, has_shared) = builder.archive(&mut Placing { state: self })?;
-        match self.split(&payload)? {
-            None => ready(Kind::Record, payload, has_foreign || has_shared),
-            Some(Parted::Record(payload)) => ready(Kind::Record, payload, true),
-            Some(Parted::Object(reference)) => ready(Kind::Object, reference.encode().to_vec(), true),
+        let names_nothing = builder.foreign().is_empty();
+        let is_short = !builder.may_be_long();
+        let front = frame::front(form);
+        let (mut bytes, has_shared) = builder.archive_behind(&front, &mut Placing { state: self })?;
+        let parted = if is_short { None } else { self.split(&bytes[front.len()..])? };
+        match parted {
+            None if names_nothing && !has_shared => {
+                frame::seal(&mut bytes, Frame { form, ..Frame::new(Kind::Record, &[]) });
+                Ok(Some(bytes))
+            }
+            None => record_frame(&bytes[front.len()..], form).map(Some),
+            Some(Parted::Record(payload)) => record_frame(&payload, form).map(Some),
+            Some(Parted::Object(reference)) => Ok(Some(reference_frame(reference, form))),
         }
     }
 
@@ -278,6 +265,11 @@ impl<T: WriteTables> WriteState<T> {
             }
         }
     }
+}
+
+fn reference_frame(reference: Reference, form: Option<&[u8]>) -> Vec<u8> {
+    let payload = reference.encode();
+    Frame { form, has_links: true, ..Frame::new(Kind::Object, &payload) }.encode()
 }
 
 fn archive_inside() -> Error {

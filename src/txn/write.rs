@@ -71,6 +71,8 @@ pub(crate) struct WriteState<T> {
     names: Arc<Vec<Arc<str>>>,
     first_name: u32,
     name_ids: HashMap<Arc<str>, u32>,
+    /// The symbols of the names that this process knows, by their numbers, where they were asked for.
+    named: Vec<Option<u32>>,
     /// How many more or fewer places name each shared value.
     claims: HashMap<u64, i64>,
     /// How many more or fewer places refer to each object than what its slot says.
@@ -121,6 +123,7 @@ impl<T: WriteTables> WriteState<T> {
             names: Arc::default(),
             first_name: header.symbols,
             name_ids: HashMap::new(),
+            named: Vec::new(),
             claims: HashMap::new(),
             links: BTreeMap::new(),
             orphans: Vec::new(),
@@ -214,8 +217,7 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Stores a value under a key, of which the first form stays; answers whether the key is new.
     pub(crate) fn put(&mut self, key: &EntryKey, draft: Draft) -> Result<bool> {
-        let Some(ready) = self.place(key, draft)? else { return Ok(false) };
-        let stored = ready.encode(key.form())?;
+        let Some(stored) = self.place(key, draft)? else { return Ok(false) };
         self.changes += 1;
         self.put_frame(key, &stored)
     }
@@ -384,6 +386,7 @@ impl<T: WriteTables> WriteState<T> {
         let kept = (savepoint.header.symbols - self.first_name) as usize;
         for name in self.names.iter().skip(kept) {
             self.name_ids.remove(name);
+            self.named.clear();
         }
         Arc::make_mut(&mut self.names).truncate(kept);
         // Ids of records are never used twice, not even those of what was taken back.

@@ -2,17 +2,21 @@
 
 mod cycles;
 mod instance;
+mod names;
 
-use oocmap::{Block, Draft, Key, KeyBytes, Role, Scalar, ValueBuilder, Word};
+use oocmap::{Block, ContainerKind, Draft, Key, KeyBytes, Role, Scalar, ValueBuilder, Word};
 use pyo3::{
     exceptions::PyRuntimeError,
+    ffi,
     prelude::*,
-    types::{PyByteArray, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple},
+    types::{PyBool, PyByteArray, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple},
 };
-
 use rustc_hash::FxHashMap;
 
-use self::instance::{Other, Part};
+use self::{
+    instance::{Other, Part},
+    names::MetNames,
+};
 use super::{key, scalar};
 use crate::{access::Access, errors::OrRaise, lazy};
 
@@ -22,16 +26,19 @@ use crate::{access::Access, errors::OrRaise, lazy};
 /// What has no native form is pickled, if that is allowed.
 pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draft> {
     let allow_pickle = access.origin().allow_pickle;
-    match scalar::from_python(object) {
-        Ok(Some(leaf)) => return Ok(Draft::scalar(&leaf)),
-        // Such as a datetime with a time zone of a class of its own.
-        Err(error) if !allow_pickle => return Err(error),
-        Ok(None) | Err(_) => {}
+    if builtin(object).is_none() {
+        match scalar::from_python(object) {
+            Ok(Some(leaf)) => return Ok(Draft::scalar(&leaf)),
+            // Such as a datetime with a time zone of a class of its own.
+            Err(error) if !allow_pickle => return Err(error),
+            Ok(None) | Err(_) => {}
+        }
     }
-    let mut encoder = Encoder {
+    let mut names = MetNames::take();
+    let encoder = Encoder {
         builder: ValueBuilder::new(),
         known: FxHashMap::default(),
-        pending: Vec::new(),
+        pending: Vec::with_capacity(16),
         access,
         kept: Vec::new(),
         allow_pickle,
@@ -40,15 +47,13 @@ pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draf
         in_instance: false,
         contained: Vec::new(),
         encoded: Vec::new(),
+        names: &mut names,
+        items: Vec::with_capacity(64),
+        has_run: false,
     };
-    let root = encoder.word(object, Role::Value)?;
-    let mut next = 0;
-    while next < encoder.pending.len() {
-        encoder.fill(next)?;
-        next += 1;
-    }
-    encoder.refuse_cycles()?;
-    Ok(encoder.builder.finish(root))
+    let draft = encoder.draft(object);
+    names.leave();
+    draft
 }
 
 /// The place of what is not filled later.
@@ -58,21 +63,12 @@ const NOWHERE: u32 = u32::MAX;
 struct Pending<'py> {
     container: Bound<'py, PyAny>,
     block: Block,
-    kind: Kind,
+    kind: ContainerKind,
     role: Role,
     /// Whether it is an instance or in one.
     in_instance: bool,
     /// What an instance was taken apart into.
     parts: Vec<Part<'py>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    List,
-    Tuple,
-    Dict,
-    Set,
-    Instance,
 }
 
 struct Encoder<'a, 'py> {
@@ -94,32 +90,106 @@ struct Encoder<'a, 'py> {
     contained: Vec<(u32, u32)>,
     /// The instances that are made whole again only after all that is in them.
     encoded: Vec<u32>,
+    /// The keys that were met of late.
+    names: &'a mut MetNames,
+    /// What was taken out of containers.
+    items: Vec<Bound<'py, PyAny>>,
+    /// Whether something may have run that is written in Python.
+    has_run: bool,
 }
 
+/// About how many elements are taken out of containers at a time. Longer lists and tuples are gone through where they are.
+const GATHERED: usize = 256;
+
+/// How many references there are to an element that is handed on, when only its container and we have one.
+const IN_CONTAINER: isize = 2;
+/// The same of one that is borrowed from its container.
+const BORROWED: isize = 1;
+/// Says that an element may be met again, whatever refers to it.
+const ANYWHERE: isize = 0;
+
 impl<'py> Encoder<'_, 'py> {
-    /// The word of an element; containers are left to be filled later.
-    #[inline]
-    fn word(&mut self, object: &Bound<'py, PyAny>, role: Role) -> PyResult<Word> {
-        if let Ok(text) = object.cast_exact::<PyString>()
-            && let Ok(text) = text.to_str()
-        {
-            return self.builder.str(text, role).or_raise();
+    fn draft(mut self, object: &Bound<'py, PyAny>) -> PyResult<Draft> {
+        let root = self.word(object, Role::Value, ANYWHERE)?;
+        let mut next = 0;
+        while next < self.pending.len() {
+            next = if is_gathered(&self.pending[next]) {
+                self.fill_gathered(next)?
+            } else {
+                self.fill(next)?;
+                next + 1
+            };
         }
-        if let Ok(value) = object.cast_exact::<PyInt>()
-            && let Ok(value) = value.extract::<i64>()
-        {
-            return self.builder.int(value).or_raise();
-        }
-        if let Ok(value) = object.cast_exact::<PyFloat>() {
-            return self.builder.float(value.value()).or_raise();
-        }
-        if object.is_none() {
-            return Ok(self.builder.none());
-        }
-        self.container(object, role)
+        self.refuse_cycles()?;
+        Ok(self.builder.finish(root))
     }
 
-    fn container(&mut self, object: &Bound<'py, PyAny>, role: Role) -> PyResult<Word> {
+    /// The word of an element; containers are left to be filled later.
+    ///
+    /// `unique` is how many references there are to it when it can't be met again.
+    #[inline]
+    fn word(&mut self, object: &Bound<'py, PyAny>, role: Role, unique: isize) -> PyResult<Word> {
+        match self.plain(object, role, unique) {
+            Some(word) => Ok(word),
+            None => self.other_word(object, role),
+        }
+    }
+
+    /// The word of an element, when it is one of the most common leaves or a builtin container, so that nothing runs that is
+    /// written in Python; nor when there is something wrong with it.
+    #[inline]
+    fn plain(&mut self, object: &Bound<'py, PyAny>, role: Role, unique: isize) -> Option<Word> {
+        if let Ok(text) = object.cast_exact::<PyString>() {
+            return self.builder.str(text.to_str().ok()?, role).ok();
+        }
+        if let Ok(value) = object.cast_exact::<PyInt>() {
+            return self.builder.int(value.extract().ok()?).ok();
+        }
+        if let Ok(value) = object.cast_exact::<PyFloat>() {
+            return self.builder.float(value.value()).ok();
+        }
+        if let Some(kind) = builtin(object) {
+            return self.plain_container(object, kind, role, unique);
+        }
+        if object.is_none() {
+            return Some(self.builder.none());
+        }
+        object.cast_exact::<PyBool>().ok().map(|value| self.builder.bool(value.is_true()))
+    }
+
+    fn plain_container(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        kind: ContainerKind,
+        role: Role,
+        unique: isize,
+    ) -> Option<Word> {
+        let is_unique = references(object) <= unique;
+        let address = (object.as_ptr() as usize, role == Role::Member);
+        if !is_unique && let Some((word, place)) = self.known.get(&address).copied() {
+            self.note_contained(place);
+            return Some(word);
+        }
+        let (word, block) = self.builder.container(kind, length(object, kind)).ok()?;
+        let place = self.pending.len() as u32;
+        if !is_unique {
+            self.known.insert(address, (word, place));
+        }
+        self.note_contained(place);
+        let in_instance = self.in_instance;
+        self.pending.push(Pending {
+            container: object.clone(),
+            block,
+            kind,
+            role,
+            in_instance,
+            parts: Vec::new(),
+        });
+        Some(word)
+    }
+
+    fn other_word(&mut self, object: &Bound<'py, PyAny>, role: Role) -> PyResult<Word> {
+        self.has_run = true;
         let address = (object.as_ptr() as usize, role == Role::Member);
         if let Some((word, place)) = self.known.get(&address).copied() {
             self.note_contained(place);
@@ -148,33 +218,21 @@ impl<'py> Encoder<'_, 'py> {
         };
         let container = plain.as_ref().unwrap_or(object);
         let mut parts = Vec::new();
-        let (word, block, kind) = if let Ok(list) = container.cast_exact::<PyList>() {
-            let (word, block) = self.builder.list(list.len()).or_raise()?;
-            (word, block, Kind::List)
-        } else if let Ok(tuple) = container.cast_exact::<PyTuple>() {
-            let (word, block) = self.builder.tuple(tuple.len()).or_raise()?;
-            (word, block, Kind::Tuple)
-        } else if let Ok(dict) = container.cast_exact::<PyDict>() {
-            let (word, block) = self.builder.dict(dict.len()).or_raise()?;
-            (word, block, Kind::Dict)
-        } else if let Ok(set) = container.cast_exact::<PySet>() {
-            let (word, block) = self.builder.set(set.len()).or_raise()?;
-            (word, block, Kind::Set)
+        let (word, block, kind) = if let Some(kind) = builtin(container) {
+            let (word, block) = self.builder.container(kind, length(container, kind)).or_raise()?;
+            (word, block, kind)
         } else if let Ok(bytes) = container.cast_exact::<PyByteArray>() {
             let word = self.builder.byte_array(&bytes.to_vec()).or_raise()?;
             self.known.insert(address, (word, NOWHERE));
             self.kept.push(object.clone());
             return Ok(word);
-        } else if let Ok(set) = container.cast_exact::<PyFrozenSet>() {
-            let (word, block) = self.builder.frozenset(set.len()).or_raise()?;
-            (word, block, Kind::Set)
         } else {
             match self.other(container, role)? {
                 Other::Leaf(leaf) => return Ok(leaf),
                 Other::Instance(of_instance) => parts = of_instance,
             }
             let (word, block) = self.builder.instance(parts.len()).or_raise()?;
-            (word, block, Kind::Instance)
+            (word, block, ContainerKind::Instance)
         };
         let place = self.pending.len() as u32;
         self.known.insert(address, (word, place));
@@ -184,11 +242,60 @@ impl<'py> Encoder<'_, 'py> {
             self.known.insert((container.as_ptr() as usize, role == Role::Member), (word, place));
             self.kept.push(object.clone());
         }
-        let in_instance = self.in_instance || kind == Kind::Instance;
+        let in_instance = self.in_instance || kind == ContainerKind::Instance;
         self.pending.push(Pending { container: container.clone(), block, kind, role, in_instance, parts });
         Ok(word)
     }
 
+    /// Fills some containers, from one on; answers which is the next.
+    ///
+    /// What is in them is taken out first, of several at once: what has long been lying in memory then comes from there at
+    /// the same time, and what the conversion runs may change a container.
+    fn fill_gathered(&mut self, first: usize) -> PyResult<usize> {
+        let mut items = std::mem::take(&mut self.items);
+        let mut end = first;
+        while items.len() < GATHERED
+            && let Some(pending) = self.pending.get(end).filter(|pending| is_gathered(pending))
+        {
+            gather(pending, &mut items)?;
+            end += 1;
+        }
+        self.has_run = false;
+        let mut rest = items.as_slice();
+        let mut next = first;
+        while next < end && !self.has_run {
+            let Pending { block, kind, role, in_instance, .. } = self.pending[next];
+            (self.in_instance, self.filling) = (in_instance, Some(next as u32));
+            let width = if kind == ContainerKind::Dict { 2 } else { 1 };
+            let (own, others) = rest.split_at(width * block.len());
+            rest = others;
+            if kind == ContainerKind::Dict {
+                for (index, pair) in own.chunks_exact(2).enumerate() {
+                    let word = match self.met_key(&pair[0], block) {
+                        Some(word) => word,
+                        None => self.key(&pair[0], block, index)?,
+                    };
+                    self.builder.set_item(block, index, word);
+                    let word = self.word(&pair[1], role, IN_CONTAINER)?;
+                    self.builder.set_value(block, index, word);
+                }
+            } else {
+                for (index, item) in own.iter().enumerate() {
+                    let word = self.word(item, role, IN_CONTAINER)?;
+                    self.builder.set_item(block, index, word);
+                }
+            }
+            if self.has_run && kind == ContainerKind::List {
+                check_length(self.pending[next].container.len()?, block, "list")?;
+            }
+            next += 1;
+        }
+        items.clear();
+        self.items = items;
+        Ok(next)
+    }
+
+    /// Fills a container that is not gathered.
     fn fill(&mut self, next: usize) -> PyResult<()> {
         let Pending { container, block, kind, role, in_instance, parts } = &mut self.pending[next];
         self.in_instance = *in_instance;
@@ -196,37 +303,27 @@ impl<'py> Encoder<'_, 'py> {
             (container.clone(), *block, *kind, *role, std::mem::take(parts));
         self.filling = Some(next as u32);
         match kind {
-            Kind::Instance => self.fill_instance(parts, block, role),
-            Kind::List => {
+            ContainerKind::Instance => self.fill_instance(parts, block, role),
+            ContainerKind::List => {
                 let list = container.cast::<PyList>()?;
-                for index in 0..block.len() {
-                    let item = list.get_item(index).map_err(|_| changed("list"))?;
-                    let word = self.word(&item, role)?;
-                    self.builder.set_item(block, index, word);
+                check_length(list.len(), block, "list")?;
+                let mut done = 0;
+                for item in list {
+                    let word = self.word(&item, role, IN_CONTAINER)?;
+                    self.builder.set_item(block, done, word);
+                    done += 1;
                 }
+                check_length(done, block, "list")?;
                 check_length(list.len(), block, "list")
             }
-            Kind::Tuple => {
-                let tuple = container.cast::<PyTuple>()?;
-                for (index, item) in tuple.iter_borrowed().enumerate() {
-                    let word = self.word(&item, role)?;
+            ContainerKind::Tuple | ContainerKind::Dict => {
+                for (index, item) in container.cast::<PyTuple>()?.iter_borrowed().enumerate() {
+                    let word = self.word(&item, role, BORROWED)?;
                     self.builder.set_item(block, index, word);
                 }
                 Ok(())
             }
-            Kind::Dict => {
-                // Taken out first: what the conversion runs may change the dict.
-                let items: Vec<_> = container.cast::<PyDict>()?.iter().collect();
-                check_length(items.len(), block, "dict")?;
-                for (index, (key, value)) in items.iter().enumerate() {
-                    let word = self.key(key, block, index)?;
-                    self.builder.set_item(block, index, word);
-                    let word = self.word(value, role)?;
-                    self.builder.set_value(block, index, word);
-                }
-                Ok(())
-            }
-            Kind::Set => {
+            ContainerKind::Set | ContainerKind::FrozenSet | ContainerKind::ByteArray => {
                 let members: Vec<_> = container.try_iter()?.collect::<PyResult<_>>()?;
                 check_length(members.len(), block, "set")?;
                 for (index, member) in members.iter().enumerate() {
@@ -236,6 +333,16 @@ impl<'py> Encoder<'_, 'py> {
                 Ok(())
             }
         }
+    }
+
+    /// The word of a dict's key that was met before and is known by now.
+    #[inline]
+    fn met_key(&mut self, key: &Bound<'py, PyAny>, block: Block) -> Option<Word> {
+        if block.is_indexed() {
+            return None;
+        }
+        let name = self.names.of(key.cast_exact::<PyString>().ok()?)?;
+        self.builder.known_name(name, block).ok()
     }
 
     fn key(&mut self, key: &Bound<'py, PyAny>, block: Block, index: usize) -> PyResult<Word> {
@@ -259,14 +366,84 @@ impl<'py> Encoder<'_, 'py> {
         {
             return Ok(*word);
         }
+        self.has_run = true;
         let key = key::key(member)?;
         if block.is_indexed() || !matches!(key, Key::Scalar(Scalar::Str(_) | Scalar::Int(_))) {
             let mut ordered = KeyBytes::new();
             key.encode_allowing_nan(&mut ordered).or_raise()?;
             self.builder.index(block, index, &ordered);
         }
-        self.word(member, Role::Member)
+        self.word(member, Role::Member, ANYWHERE)
     }
+}
+
+/// What an object is, when it is a builtin container, of which nothing runs that is written in Python.
+#[inline]
+fn builtin(object: &Bound<'_, PyAny>) -> Option<ContainerKind> {
+    if object.is_exact_instance_of::<PyDict>() {
+        Some(ContainerKind::Dict)
+    } else if object.is_exact_instance_of::<PyList>() {
+        Some(ContainerKind::List)
+    } else if object.is_exact_instance_of::<PyTuple>() {
+        Some(ContainerKind::Tuple)
+    } else if object.is_exact_instance_of::<PySet>() {
+        Some(ContainerKind::Set)
+    } else if object.is_exact_instance_of::<PyFrozenSet>() {
+        Some(ContainerKind::FrozenSet)
+    } else {
+        None
+    }
+}
+
+/// How many elements a builtin container has.
+#[inline]
+fn length(container: &Bound<'_, PyAny>, kind: ContainerKind) -> usize {
+    let known = match kind {
+        ContainerKind::Dict => container.cast::<PyDict>().map(PyDictMethods::len).ok(),
+        ContainerKind::List => container.cast::<PyList>().map(PyListMethods::len).ok(),
+        _ => None,
+    };
+    known.or_else(|| container.len().ok()).unwrap_or_default()
+}
+
+/// How many references there are to an object.
+#[inline]
+#[expect(unsafe_code, reason = "PyO3 has no safe function for it that is to stay")]
+fn references(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: the object is alive and this thread is attached, as a `Bound` says.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+/// Whether the elements of a container are taken out before they are converted.
+#[inline]
+fn is_gathered(pending: &Pending<'_>) -> bool {
+    match pending.kind {
+        ContainerKind::Dict => true,
+        ContainerKind::List | ContainerKind::Tuple => pending.block.len() <= GATHERED,
+        _ => false,
+    }
+}
+
+/// Takes the elements out of a container: of a dict, keys and values in turn.
+fn gather<'py>(pending: &Pending<'py>, items: &mut Vec<Bound<'py, PyAny>>) -> PyResult<()> {
+    let Pending { container, block, kind, .. } = pending;
+    match kind {
+        ContainerKind::Dict => {
+            let dict = container.cast::<PyDict>()?;
+            check_length(dict.len(), *block, "dict")?;
+            for (key, value) in dict {
+                items.push(key);
+                items.push(value);
+            }
+        }
+        ContainerKind::List => {
+            let list = container.cast::<PyList>()?;
+            check_length(list.len(), *block, "list")?;
+            items.extend(list);
+        }
+        _ => items.extend(container.cast::<PyTuple>()?),
+    }
+    Ok(())
 }
 
 fn check_length(length: usize, block: Block, what: &str) -> PyResult<()> {

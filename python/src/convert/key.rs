@@ -20,14 +20,29 @@ const NESTED_PARTS: usize = 1 << 20;
 
 /// The key to store something under.
 pub(crate) fn entry_key(object: &Bound<'_, PyAny>) -> PyResult<EntryKey> {
-    if let Ok(text) = object.cast_exact::<PyString>()
-        && let Ok(text) = text.to_str()
-    {
-        let mut ordered = KeyBytes::new();
-        oocmap::encode_str(text, &mut ordered);
+    let mut ordered = KeyBytes::new();
+    if put_common(object, &mut ordered) {
         return EntryKey::from_ordered(ordered).or_raise();
     }
     EntryKey::new(&key(object)?).or_raise()
+}
+
+/// Writes the ordered bytes of one of the most common keys, which say all of it.
+#[inline]
+fn put_common(object: &Bound<'_, PyAny>, ordered: &mut KeyBytes) -> bool {
+    if let Ok(text) = object.cast_exact::<PyString>()
+        && let Ok(text) = text.to_str()
+    {
+        oocmap::encode_str(text, ordered);
+        return true;
+    }
+    if let Ok(number) = object.cast_exact::<PyInt>()
+        && let Ok(number) = number.extract::<i64>()
+    {
+        oocmap::encode_int(number, ordered);
+        return true;
+    }
+    false
 }
 
 /// The ordered bytes to look something up by; `None` when no such key can be in a map.
@@ -36,16 +51,7 @@ pub(crate) fn entry_key(object: &Bound<'_, PyAny>) -> PyResult<EntryKey> {
 #[inline]
 pub(crate) fn look_up(object: &Bound<'_, PyAny>) -> PyResult<Option<KeyBytes>> {
     let mut ordered = KeyBytes::new();
-    if let Ok(text) = object.cast_exact::<PyString>()
-        && let Ok(text) = text.to_str()
-    {
-        oocmap::encode_str(text, &mut ordered);
-        return Ok(Some(ordered));
-    }
-    if let Ok(number) = object.cast_exact::<PyInt>()
-        && let Ok(number) = number.extract::<i64>()
-    {
-        oocmap::encode_int(number, &mut ordered);
+    if put_common(object, &mut ordered) {
         return Ok(Some(ordered));
     }
     let Some(key) = look_up_key(object)? else { return Ok(None) };

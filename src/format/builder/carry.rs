@@ -6,6 +6,7 @@ use crate::{
     format::{
         record::{ObjectId, Slot},
         varint,
+        word::Word,
     },
 };
 
@@ -73,9 +74,9 @@ impl ValueBuilder {
             out.push((text.kind == PendingKind::Long).into());
         }
         varint::put(out, self.pending_places.len() as u64);
-        for (place, text) in &self.pending_places {
+        for (place, word) in &self.pending_places {
             varint::put(out, (*place).into());
-            varint::put(out, (*text).into());
+            varint::put(out, word.0.into());
         }
         varint::put(out, self.foreign.len() as u64);
         for (id, seen) in &self.foreign {
@@ -105,7 +106,7 @@ impl ValueBuilder {
             let kind = if varint::take_byte(rest)? == 0 { PendingKind::Name } else { PendingKind::Long };
             Ok(Pending { start, end, kind })
         })?;
-        let pending_places = take_all(rest, |rest| Ok((take_u32(rest)?, take_u32(rest)?)))?;
+        let pending_places = take_all(rest, |rest| Ok((take_u32(rest)?, Word(take_u32(rest)?))))?;
         let foreign = take_all(rest, |rest| {
             let id = ObjectId { record: varint::take(rest)?, slot: take_u32(rest)? };
             let seen = match varint::take_byte(rest)? {

@@ -4,8 +4,8 @@ use super::{Block, Pending, PendingKind, ValueBuilder, too_large};
 use crate::{
     error::Result,
     format::{
-        record::{ObjectId, Reference, Slot},
-        word::{PAYLOAD_LIMIT, Tag, Word},
+        record::{ObjectId, Reference, SURELY_SHORT_BYTES, SURELY_SHORT_WORDS, Slot},
+        word::{Later, PAYLOAD_LIMIT, Tag, Word},
     },
     sync::Arc,
 };
@@ -58,7 +58,7 @@ impl ValueBuilder {
         // Without the root's own word.
         let words = self.words.len() as u32 - 1;
         let (slots, heap) = (self.slots.len() as u32, self.heap_end(other.heap.len())?);
-        let pending = self.pending.len() as u32;
+        let pending = self.pending.len();
         let texts = self.texts.len();
         if self.words.len() + other.words.len() >= PAYLOAD_LIMIT as usize {
             return Err(too_large());
@@ -74,9 +74,11 @@ impl ValueBuilder {
         let moved = |word: Word| {
             let payload = word.payload();
             Ok(match word.tag() {
-                Tag::Constant => match word.pending() {
-                    Some(_) => Word::new(Tag::Constant, payload + pending),
-                    None => word,
+                Tag::Constant => match word.later() {
+                    Some(Later::Text(text)) => {
+                        Word::pending(text as usize + pending).ok_or_else(too_large)?
+                    }
+                    Some(Later::Name(_)) | None => word,
                 },
                 Tag::SmallInt | Tag::Symbol => word,
                 tag @ (Tag::Int | Tag::Float | Tag::Str | Tag::Scalar | Tag::Shared) => {
@@ -105,13 +107,9 @@ impl ValueBuilder {
         }
         self.blocks.extend(other.blocks.iter().map(|block| Block { at: block.at + words, ..*block }));
         self.slots.extend(other.slots.iter().map(|slot| Slot { position: slot.position + words, ..*slot }));
-        self.pending_places.extend(
-            other
-                .pending_places
-                .iter()
-                .filter(|(place, _)| *place != 0)
-                .map(|(place, text)| (place + words, text + pending)),
-        );
+        for (place, word) in other.pending_places.iter().filter(|(place, _)| *place != 0) {
+            self.pending_places.push((place + words, moved(*word)?));
+        }
         for (id, _) in &other.foreign {
             if own == Some(id.record) {
                 self.reached.push(id.slot);
@@ -124,6 +122,12 @@ impl ValueBuilder {
     /// The objects of other records that are referred to, and where they were last seen.
     pub(crate) fn foreign(&self) -> &[(ObjectId, Option<Arc<[u8]>>)] {
         &self.foreign
+    }
+
+    /// Whether one of the containers may be too long to stay in a record that changes: `false` is for sure.
+    pub(crate) fn may_be_long(&self) -> bool {
+        self.heap.len() + self.texts.len() > SURELY_SHORT_BYTES
+            || self.blocks.iter().any(|block| (block.index_at() - block.at) as usize > SURELY_SHORT_WORDS)
     }
 
     /// About how many bytes the record will have.

@@ -105,6 +105,8 @@ impl ValueBuilder {
     pub(crate) fn rewind(&mut self, mark: &Mark) {
         self.words.truncate(mark.words);
         self.slots.truncate(mark.slots);
+        // It may lead behind the heap's end now.
+        self.recent.forget(self.heap.len());
         self.heap.truncate(mark.heap);
         self.blocks.truncate(mark.blocks);
         self.pending.truncate(mark.pending);
@@ -112,8 +114,6 @@ impl ValueBuilder {
         self.texts.truncate(mark.texts);
         self.foreign.truncate(mark.foreign);
         self.reached.truncate(mark.reached);
-        // It may lead behind the heap's end now.
-        self.recent.clear();
     }
 
     /// What takes the place that was made since then, with words that have none yet.

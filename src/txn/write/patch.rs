@@ -143,6 +143,6 @@ fn patched(
     if RecordView::access(&bytes[start..])?.is_long(container)? {
         return Ok(None);
     }
-    frame::seal(&mut bytes);
+    frame::reseal(&mut bytes);
     Ok(Some(bytes))
 }

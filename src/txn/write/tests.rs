@@ -11,7 +11,9 @@ use crate::{
         builder::{Role, ValueBuilder},
         frame::Kind,
         key::KeyBytes,
+        name::known,
         record::RecordView,
+        word::Word,
     },
     object::{
         scope::{Scope, open, symbol_name},
@@ -94,7 +96,7 @@ fn long(letter: &str) -> Value {
     Value::from(letter.repeat(400).as_str())
 }
 
-const VALUES: usize = 12;
+const VALUES: usize = 13;
 
 fn value(number: usize) -> Value {
     match number {
@@ -109,6 +111,10 @@ fn value(number: usize) -> Value {
         8 => Value::from("long enough to be shared at once ".repeat(2000).as_str()),
         9 => Value::List(vec![long("c"), long("c")]),
         10 => Value::List(vec![Value::from(3)]),
+        11 => Value::from_iter([
+            ("more", Value::NONE),
+            ("other", Value::from_iter([("name", 1.into()), ("other", 2.into())])),
+        ]),
         _ => Value::List(Vec::new()),
     }
 }
@@ -135,6 +141,23 @@ fn draft(number: usize) -> Draft {
             builder.set_item(nowhere, 0, word);
             let three = builder.int(3).unwrap();
             builder.set_item(block, 0, three);
+            builder.finish(root)
+        }
+        // Keys may be known to the process.
+        11 => {
+            let mut dict = |keys: [&str; 2], values: [Word; 2]| {
+                let (word, block) = builder.dict(2).unwrap();
+                for (index, (key, value)) in keys.into_iter().zip(values).enumerate() {
+                    let key = builder.known_name(known(key), block).unwrap();
+                    builder.set_item(block, index, key);
+                    builder.set_value(block, index, value);
+                }
+                word
+            };
+            let word = |number| Word::small_int(number).unwrap();
+            let inner = dict(["name", "other"], [word(1), word(2)]);
+            let none = ValueBuilder::new().none();
+            let root = dict(["more", "other"], [none, inner]);
             builder.finish(root)
         }
         number => value(number).draft().unwrap(),

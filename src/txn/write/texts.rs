@@ -9,6 +9,7 @@ use crate::{
         builder::{LONG, Placement},
         copy::Names,
         frame::{Frame, Kind},
+        name::Name,
     },
     store::{ReadTables, Table, WriteTables},
     sync::Arc,
@@ -60,6 +61,23 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
         Arc::make_mut(&mut state.names).push(Arc::clone(&name));
         state.name_ids.insert(name, symbol);
         Ok(Some(symbol))
+    }
+
+    #[inline]
+    fn named(&mut self, name: Name) -> Result<Option<u32>> {
+        let number = name.number() as usize;
+        if let Some(Some(symbol)) = self.state.named.get(number) {
+            return Ok(Some(*symbol));
+        }
+        let symbol = self.symbol(name.text())?;
+        if symbol.is_some() {
+            let named = &mut self.state.named;
+            if named.len() <= number {
+                named.resize(number + 1, None);
+            }
+            named[number] = symbol;
+        }
+        Ok(symbol)
     }
 
     fn share(&mut self, encoded: &[u8]) -> Result<Option<u64>> {

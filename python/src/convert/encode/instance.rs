@@ -9,7 +9,7 @@ use pyo3::{
     types::{PyDict, PyList, PyString, PyTuple},
 };
 
-use super::Encoder;
+use super::{ANYWHERE, Encoder};
 use crate::{
     convert::{
         classes::{self, Attribute, Protocol, Recipe},
@@ -212,7 +212,7 @@ impl<'py> Encoder<'_, 'py> {
     fn name(&mut self, name: &Bound<'py, PyString>) -> PyResult<Word> {
         match name.to_str() {
             Ok(name) => self.builder.symbol(name).or_raise(),
-            Err(_) => self.word(name, Role::Value),
+            Err(_) => self.word(name, Role::Value, ANYWHERE),
         }
     }
 
@@ -222,7 +222,7 @@ impl<'py> Encoder<'_, 'py> {
                 Part::Protocol(protocol) => self.builder.int(protocol as i64).or_raise()?,
                 Part::Name(name) => self.name(&name)?,
                 Part::Shape(word) => word,
-                Part::Value(value) => self.word(&value, role)?,
+                Part::Value(value) => self.word(&value, role, ANYWHERE)?,
                 Part::Key(key) => self.key(&key, block, index)?,
             };
             self.builder.set_item(block, index, word);
