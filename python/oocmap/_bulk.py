@@ -15,8 +15,8 @@ from oocmap._oocmap import Loader, OOCMap, Transaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    FilePath = str | os.PathLike[str]
-    Source = Mapping[Any, Any] | Iterable[Iterable[Any]] | FilePath | Iterable[FilePath]
+    _FilePath = str | os.PathLike[str]
+    _Source = Mapping[Any, Any] | Iterable[Iterable[Any]] | _FilePath | Iterable[_FilePath]
 
 __all__ = ["bulk_load"]
 
@@ -37,8 +37,8 @@ _ROWS = 1 << 14
 
 
 def bulk_load(
-    path: FilePath | bytes | OOCMap | Transaction,
-    source: Source,
+    path: _FilePath | bytes | OOCMap | Transaction,
+    source: _Source,
     *,
     key: str | None = None,
     format: Literal["jsonl", "csv", "tsv", "parquet"] | None = None,  # noqa: A002
@@ -122,7 +122,7 @@ def bulk_load(
         return loader.store()
 
 
-def _take_apart(source: Any) -> tuple[list[FilePath] | None, Any]:
+def _take_apart(source: Any) -> tuple[list[_FilePath] | None, Any]:
     """Return the files that a source names, or else None and the pairs that it has."""
     if isinstance(source, (str, os.PathLike)):
         return [source], ()
@@ -139,7 +139,7 @@ def _take_apart(source: Any) -> tuple[list[FilePath] | None, Any]:
     return None, ()
 
 
-def _checked(files: Iterable[Any]) -> list[FilePath]:
+def _checked(files: Iterable[Any]) -> list[_FilePath]:
     files = list(files)
     for file in files:
         if not isinstance(file, (str, os.PathLike)):
@@ -147,7 +147,7 @@ def _checked(files: Iterable[Any]) -> list[FilePath]:
     return files
 
 
-def _load_files(loader: Loader, files: list[FilePath], key: str | None, format: str | None) -> None:  # noqa: A002
+def _load_files(loader: Loader, files: list[_FilePath], key: str | None, format: str | None) -> None:  # noqa: A002
     named = [(os.fspath(file), format or _format_of(os.fspath(file))) for file in files]
     total = sum(os.stat(file).st_size for file, _ in named)  # noqa: PTH116
     done = 0

@@ -32,6 +32,7 @@ __all__ = [
     "LazyList",
     "LazySet",
     "LazyTuple",
+    "Loader",
     "MapIterator",
     "MapRange",
     "Mapping",

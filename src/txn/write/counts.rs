@@ -13,8 +13,8 @@ use crate::{
     store::{Table, WriteTables},
 };
 
-/// So many counts are gathered at most by those who store very many entries.
-const MOST_COUNTS: usize = 1 << 16;
+/// So many counts are gathered at most by those who store very many entries; in tests few, so that they are settled often.
+const MOST_COUNTS: usize = if cfg!(test) { 64 } else { 1 << 16 };
 
 impl<T: WriteTables> WriteState<T> {
     /// Writes the counts that were gathered if they have become many, so that memory does not grow with the number of
