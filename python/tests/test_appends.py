@@ -22,7 +22,7 @@ MAKERS: dict[str, Callable[[int], Any]] = {
 }
 
 
-class Undone(Exception):
+class UndoneError(Exception):
     """Rolls a transaction back."""
 
 
@@ -63,11 +63,11 @@ def test_what_is_appended_is_what_is_read(path: Path, make: Callable[[int], Any]
                 with outer.transaction():
                     change(40)
                 kept = [list(model) for model in models]
-                with pytest.raises(Undone), outer.transaction() as inner:
+                with pytest.raises(UndoneError), outer.transaction() as inner:
                     change(30)
                     with inner.transaction():
                         change(30)
-                    raise Undone
+                    raise UndoneError
                 models[:] = kept
                 change(40)
                 if generator.random() < 0.3:
