@@ -27,7 +27,8 @@ mod vacuum;
 mod views;
 
 /// The extension module; `oocmap` exports what users need of it.
-#[pyo3::pymodule]
+// Where there is an interpreter without a lock, it gets one with this: containers are read between two changes of theirs.
+#[pyo3::pymodule(gil_used = true)]
 mod _oocmap {
     /// The version of the package.
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! Python objects on their way into the map: without recursion, whatever their depth, shape and cycles.
 
 mod cycles;
+mod gather;
 mod instance;
 mod names;
 
@@ -14,6 +15,7 @@ use pyo3::{
 use rustc_hash::FxHashMap;
 
 use self::{
+    gather::{Gathered, is_gathered},
     instance::{Other, Part},
     names::MetNames,
 };
@@ -48,7 +50,8 @@ pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draf
         contained: Vec::new(),
         encoded: Vec::new(),
         names: &mut names,
-        items: Vec::with_capacity(64),
+        gathered: Gathered::default(),
+        py: object.py(),
         has_run: false,
     };
     let draft = encoder.draft(object);
@@ -92,14 +95,12 @@ struct Encoder<'a, 'py> {
     encoded: Vec<u32>,
     /// The keys that were met of late.
     names: &'a mut MetNames,
-    /// What was taken out of containers.
-    items: Vec<Bound<'py, PyAny>>,
+    /// Room for what is taken out of containers.
+    gathered: Gathered<'py>,
+    py: Python<'py>,
     /// Whether something may have run that is written in Python.
     has_run: bool,
 }
-
-/// About how many elements are taken out of containers at a time. Longer lists and tuples are gone through where they are.
-const GATHERED: usize = 256;
 
 /// How many references there are to an element that is handed on, when only its container and we have one.
 const IN_CONTAINER: isize = 2;
@@ -252,16 +253,10 @@ impl<'py> Encoder<'_, 'py> {
     /// What is in them is taken out first, of several at once: what has long been lying in memory then comes from there at
     /// the same time, and what the conversion runs may change a container.
     fn fill_gathered(&mut self, first: usize) -> PyResult<usize> {
-        let mut items = std::mem::take(&mut self.items);
-        let mut end = first;
-        while items.len() < GATHERED
-            && let Some(pending) = self.pending.get(end).filter(|pending| is_gathered(pending))
-        {
-            gather(pending, &mut items)?;
-            end += 1;
-        }
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let end = first + gathered.take(self.py, &self.pending[first..])?;
         self.has_run = false;
-        let mut rest = items.as_slice();
+        let mut rest = gathered.items.as_slice();
         let mut next = first;
         while next < end && !self.has_run {
             let Pending { block, kind, role, in_instance, .. } = self.pending[next];
@@ -290,8 +285,8 @@ impl<'py> Encoder<'_, 'py> {
             }
             next += 1;
         }
-        items.clear();
-        self.items = items;
+        gathered.items.clear();
+        self.gathered = gathered;
         Ok(next)
     }
 
@@ -412,38 +407,6 @@ fn length(container: &Bound<'_, PyAny>, kind: ContainerKind) -> usize {
 fn references(object: &Bound<'_, PyAny>) -> isize {
     // SAFETY: the object is alive and this thread is attached, as a `Bound` says.
     unsafe { ffi::Py_REFCNT(object.as_ptr()) }
-}
-
-/// Whether the elements of a container are taken out before they are converted.
-#[inline]
-fn is_gathered(pending: &Pending<'_>) -> bool {
-    match pending.kind {
-        ContainerKind::Dict => true,
-        ContainerKind::List | ContainerKind::Tuple => pending.block.len() <= GATHERED,
-        _ => false,
-    }
-}
-
-/// Takes the elements out of a container: of a dict, keys and values in turn.
-fn gather<'py>(pending: &Pending<'py>, items: &mut Vec<Bound<'py, PyAny>>) -> PyResult<()> {
-    let Pending { container, block, kind, .. } = pending;
-    match kind {
-        ContainerKind::Dict => {
-            let dict = container.cast::<PyDict>()?;
-            check_length(dict.len(), *block, "dict")?;
-            for (key, value) in dict {
-                items.push(key);
-                items.push(value);
-            }
-        }
-        ContainerKind::List => {
-            let list = container.cast::<PyList>()?;
-            check_length(list.len(), *block, "list")?;
-            items.extend(list);
-        }
-        _ => items.extend(container.cast::<PyTuple>()?),
-    }
-    Ok(())
 }
 
 fn check_length(length: usize, block: Block, what: &str) -> PyResult<()> {
