@@ -83,7 +83,7 @@ impl<'a> WriteScope<'a> {
         expected: Option<Stamp>,
         changes: &[Change],
     ) -> Result<Option<bool>> {
-        self.state.patch(id, seen, expected, changes)
+        self.settled()?.patch(id, seen, expected, changes)
     }
 
     /// As [`WriteScope::change`], where a record that the container lies in is written anew.
@@ -94,7 +94,7 @@ impl<'a> WriteScope<'a> {
         expected: Option<Stamp>,
         changes: &[Change],
     ) -> Result<bool> {
-        self.state.change_anew(id, &seen.cloned(), expected, changes)
+        self.settled()?.change_anew(id, &seen.cloned(), expected, changes)
     }
 
     /// Deletes an entry by the ordered bytes of its key; answers whether it was there.

@@ -545,7 +545,8 @@ impl<T: ReadTables> ReadTables for WriteState<T> {
     }
 }
 
-/// Every change of a table goes through here but those of entries that were not there before.
+/// Every change of a table goes through here but those of entries that were not there before, and leaves that take the place of
+/// others.
 impl<T: WriteTables> Changes for WriteState<T> {
     fn write(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
         debug_assert!(!self.has_appends(), "something is changed before what waits was written");

@@ -95,6 +95,7 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Stores a record in the place of what it was, where it named the same things.
     fn overwrite(&mut self, table: Table, key: &[u8], stored: &[u8]) -> Result<()> {
+        debug_assert!(!self.has_appends(), "a leaf is put in place before what waits was written");
         self.remember(table, key)?;
         self.changed = true;
         self.changes += 1;
