@@ -17,9 +17,11 @@ const ROWS: usize = 256;
 /// How many names are remembered by the objects that they were looked up with.
 const RECENT: usize = 512;
 
+type Row = [OnceLock<Py<PyString>>; ROW];
+
 /// Python strings by symbol, which are made once and then read without a lock.
 pub(crate) struct Names {
-    rows: [OnceLock<Box<[OnceLock<Py<PyString>>; ROW]>>; ROWS],
+    rows: [OnceLock<Box<Row>>; ROWS],
     /// One more than the symbols whose very string objects were looked up of late, by their address.
     recent: [AtomicU32; RECENT],
 }

@@ -46,10 +46,13 @@ pub(crate) struct Live {
     pending_slots: Mutex<Vec<ObjectId>>,
 }
 
+/// The slots of a record that have handles, which is mostly one.
+type Slots = SmallVec<[(u32, Arc<Token>); 1]>;
+
 #[derive(Debug, Default)]
 struct Handles {
     /// The slots that have handles, by record.
-    slots: FxHashMap<u64, SmallVec<[(u32, Arc<Token>); 1]>>,
+    slots: FxHashMap<u64, Slots>,
     /// The slots that only handles keep, by record.
     orphans: FxHashMap<u64, Vec<(u32, Seen)>>,
     /// The keys of records that were moved out of their entries, and back when that was rolled back. Handles may have met
