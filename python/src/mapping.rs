@@ -112,7 +112,7 @@ impl Mapping {
     ) -> PyResult<Vec<(EntryKey, Draft)>> {
         let mut entries = Vec::new();
         each_pair("map", other, more, |key, value| {
-            entries.push((key::entry_key(key)?, encode::draft(value, access)?));
+            entries.push((key::entry_key(key)?, encode::draft(value, access)?.compact()));
             Ok(())
         })?;
         // Neighbours share pages, so that sorted entries are cheaper to store; equal keys stay in their order.
