@@ -92,7 +92,7 @@ impl Mapping {
         // Everything is collected before anything is changed.
         let mut gathered = Gathered::new(access);
         each_pair("map", other, more, |key, value| {
-            gathered.push(py, key::entry_key(key)?, encode::draft(value, access)?)
+            gathered.push(py, key::entry_key(key)?, encode::draft(value, access)?.compact())
         })?;
         gathered.store(py, access)
     }

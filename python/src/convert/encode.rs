@@ -10,7 +10,9 @@ use pyo3::{
     exceptions::PyRuntimeError,
     ffi,
     prelude::*,
-    types::{PyBool, PyByteArray, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple},
+    types::{
+        PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+    },
 };
 use rustc_hash::FxHashMap;
 
@@ -155,7 +157,11 @@ impl<'py> Encoder<'_, 'py> {
         if object.is_none() {
             return Some(self.builder.none());
         }
-        object.cast_exact::<PyBool>().ok().map(|value| self.builder.bool(value.is_true()))
+        if let Ok(value) = object.cast_exact::<PyBool>() {
+            return Some(self.builder.bool(value.is_true()));
+        }
+        let bytes = object.cast_exact::<PyBytes>().ok()?;
+        self.builder.scalar(&Scalar::Bytes(bytes.as_bytes().into()), role).ok()
     }
 
     fn plain_container(
@@ -285,7 +291,7 @@ impl<'py> Encoder<'_, 'py> {
             }
             next += 1;
         }
-        gathered.items.clear();
+        gathered.end(self.has_run);
         self.gathered = gathered;
         Ok(next)
     }
@@ -311,6 +317,7 @@ impl<'py> Encoder<'_, 'py> {
                 check_length(done, block, "list")?;
                 check_length(list.len(), block, "list")
             }
+            // Dicts are all gathered.
             ContainerKind::Tuple | ContainerKind::Dict => {
                 for (index, item) in container.cast::<PyTuple>()?.iter_borrowed().enumerate() {
                     let word = self.word(&item, role, BORROWED)?;

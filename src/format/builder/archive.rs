@@ -174,6 +174,13 @@ impl ValueBuilder {
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
     }
 
+    /// The same in no more room than it needs.
+    pub(super) fn compact(self) -> Self {
+        let compact = self.clone();
+        self.recycle();
+        compact
+    }
+
     /// The room that was made for an earlier value of the thread, holding nothing.
     pub(super) fn spare() -> Option<Self> {
         SPARE.try_with(Cell::take).ok().flatten()
@@ -233,7 +240,7 @@ mod tests {
 
     impl Placement for Places {
         fn symbol(&mut self, name: &str) -> Result<Option<u32>> {
-            Ok((name.len() % 3 == 0).then_some(name.len() as u32))
+            Ok(name.len().is_multiple_of(3).then_some(name.len() as u32))
         }
 
         fn share(&mut self, _: &[u8]) -> Result<Option<u64>> {
@@ -246,16 +253,16 @@ mod tests {
     }
 
     /// A value with some of everything; `is_known` says how the names of its keys are told.
-    fn archive(seed: i64, is_known: bool) -> Vec<u8> {
+    fn archive(seed: u8, is_known: bool) -> Vec<u8> {
         let mut builder = ValueBuilder::new();
         let (root, block) = builder.dict(9).unwrap();
         for index in 0..9 {
-            let name = "n".repeat(index + seed as usize);
+            let name = "n".repeat(index + usize::from(seed));
             let key =
                 if is_known { builder.known_name(known(&name), block) } else { builder.name(&name, block) };
             builder.set_item(block, index, key.unwrap());
             let value = match index {
-                0 => builder.int(seed << 20),
+                0 => builder.int(i64::from(seed) << 20),
                 1 => builder.str(&"long".repeat(50), Role::Value),
                 2 => builder.float(0.5),
                 3 => builder.byte_array(b"bytes"),

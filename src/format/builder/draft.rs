@@ -32,4 +32,13 @@ impl Draft {
         value.encode(&mut encoded);
         Self(DraftKind::Scalar(encoded))
     }
+
+    /// The same in no more memory than it needs, for one that waits together with many others.
+    #[must_use]
+    pub fn compact(self) -> Self {
+        Self(match self.0 {
+            DraftKind::Record(builder) => DraftKind::Record(Box::new(builder.compact())),
+            other => other,
+        })
+    }
 }

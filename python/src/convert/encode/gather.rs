@@ -26,8 +26,9 @@ const GATHERED: usize = 256;
 const TEXT_HEADER: usize = 48;
 
 /// Elements that were taken out of containers.
-#[derive(Default)]
 pub(super) struct Gathered<'py> {
+    /// How many may be taken at a time, beside those of the first container.
+    most: usize,
     addresses: Vec<*mut ffi::PyObject>,
     /// Of dicts, keys and values in turn.
     pub(super) items: Vec<Bound<'py, PyAny>>,
@@ -43,15 +44,21 @@ pub(super) fn is_gathered(pending: &Pending<'_>) -> bool {
     }
 }
 
+impl Default for Gathered<'_> {
+    fn default() -> Self {
+        Self { most: GATHERED, addresses: Vec::new(), items: Vec::new() }
+    }
+}
+
 impl<'py> Gathered<'py> {
-    /// Takes the elements out of the first of some containers, and of as many more as are gathered; answers of how many.
+    /// Takes the elements out of the first of some containers, and of some more; answers of how many.
     pub(super) fn take(&mut self, py: Python<'py>, pending: &[Pending<'py>]) -> PyResult<usize> {
         self.addresses.clear();
         let mut count = 0;
         for pending in pending.iter().take_while(|pending| is_gathered(pending)) {
             self.take_addresses(pending)?;
             count += 1;
-            if self.addresses.len() >= GATHERED {
+            if self.addresses.len() >= self.most {
                 break;
             }
         }
@@ -65,6 +72,13 @@ impl<'py> Gathered<'py> {
         }
         self.items.iter().for_each(fetch_inside);
         Ok(count)
+    }
+
+    /// Lets go of what was taken. When something has run meanwhile that is written in Python, the rest has to be taken once
+    /// more, so it is less for some time.
+    pub(super) fn end(&mut self, has_run: bool) {
+        self.items.clear();
+        self.most = if has_run { 0 } else { (2 * self.most + 16).min(GATHERED) };
     }
 
     fn take_addresses(&mut self, pending: &Pending<'py>) -> PyResult<()> {

@@ -14,10 +14,13 @@ thread_local!(static SPARE: Cell<Option<MetNames>> = const { Cell::new(None) });
 #[derive(Default)]
 pub(super) struct MetNames {
     /// Those that came again as the same object, each in the place that its address gives it.
-    same: Box<[Option<(Py<PyString>, Name)>]>,
+    same: Box<[Option<Known>]>,
     /// All of late, each in the place that its hash gives it.
     met: Box<[Option<Met>]>,
 }
+
+/// A key, and what it is to the engine.
+type Known = (Py<PyString>, Name);
 
 /// A key that was met.
 struct Met {
