@@ -51,6 +51,11 @@ def main() -> int:
         figures.write(BASELINE, count())
         print(f"recorded in {BASELINE}")
         return 0
+    if not BASELINE.exists():
+        print(
+            f"There is no {BASELINE} to compare with. Where all is well, run `make bench-baseline`, and commit it."
+        )
+        return 1
     text, is_fine = figures.compare(figures.read(BASELINE), count())
     print(text)
     return 0 if is_fine else 1
