@@ -38,7 +38,7 @@ def change_size(container: Any, grow: bool) -> None:
     elif isinstance(container, list):
         container.append(1)
     else:
-        container["new"] = 1
+        container[f"new {len(container)}"] = 1
 
 
 @pytest.mark.parametrize("count", [3, 1000])
@@ -56,7 +56,7 @@ def test_another_size_is_refused(
         pytest.raises(RuntimeError, match="changed its size while it was being stored"),
         m.transaction() as tx,
     ):
-        tx["k"] = {"a": x, "b": {"c": Acting(lambda: change_size(x, grow))}}
+        tx["k"] = {"a": {"c": Acting(lambda: change_size(x, grow))}, "b": x}
     assert len(m) == 0
     assert m.check() == []
 
