@@ -92,7 +92,12 @@ pub struct Long {
     kind: ContainerKind,
     len: u64,
     stamp: Stamp,
+    /// The header of a list or byte array, and in which version of the file it was read.
+    header: Option<(Version, sequence::Header)>,
 }
+
+/// A version of a file: the number of LMDB's transaction that made it, and that of the file.
+type Version = (u64, u32);
 
 impl Long {
     /// Which object it is.
@@ -301,8 +306,10 @@ pub type Keep<'a> = &'a dyn Fn(&[u8], bool) -> Result<Held>;
 
 /// The tables of a version or of a write transaction.
 pub struct Tables<'a> {
-    tables: &'a dyn ReadTables,
+    inner: &'a dyn ReadTables,
     live: &'a Live,
+    /// Of a version.
+    version: Option<Version>,
 }
 
 impl std::fmt::Debug for Tables<'_> {
@@ -313,17 +320,23 @@ impl std::fmt::Debug for Tables<'_> {
 
 impl<'a> Tables<'a> {
     pub(crate) fn new(tables: &'a dyn ReadTables, memory: &'a Memory) -> Self {
-        Self { tables, live: &memory.live }
+        Self { inner: tables, live: &memory.live, version: None }
+    }
+
+    fn of_version(read: &'a ReadTransaction) -> Self {
+        let snapshot = read.snapshot();
+        let version = Some((snapshot.txn_id(), snapshot.store().id()));
+        Self { inner: snapshot, live: &read.memory().live, version }
     }
 }
 
 impl ReadTables for Tables<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.tables.get(table, key)
+        self.inner.get(table, key)
     }
 
     fn len(&self, table: Table) -> Result<u64> {
-        self.tables.len(table)
+        self.inner.len(table)
     }
 
     fn seek(
@@ -332,7 +345,7 @@ impl ReadTables for Tables<'_> {
         from: Bound<&[u8]>,
         direction: Direction,
     ) -> Result<Option<crate::store::Entry<'_>>> {
-        self.tables.seek(table, from, direction)
+        self.inner.seek(table, from, direction)
     }
 }
 
@@ -464,20 +477,24 @@ fn object_in(
         Some(Located::Long { stored }) => {
             let place = Place::new(id);
             let stamp = Stamp::of(Frame::decode(stored)?.payload);
-            let (kind, len) = match kind_of(stored)? {
+            let (kind, len, header) = match kind_of(stored)? {
                 kind @ (ContainerKind::List | ContainerKind::ByteArray) => {
-                    (kind, sequence::header(tables, place)?.ok_or(Error::Stale)?.len)
+                    let header = sequence::header(tables, place)?.ok_or(Error::Stale)?;
+                    (kind, header.len, tables.version.map(|version| (version, header)))
                 }
-                kind => (kind, table::header(tables, place)?.ok_or(Error::Stale)?.len),
+                kind => (kind, table::header(tables, place)?.ok_or(Error::Stale)?.len, None),
             };
-            Ok(Some(ContainerView::Long(Long { id, kind, len, stamp })))
+            Ok(Some(ContainerView::Long(Long { id, kind, len, stamp, header })))
         }
     }
 }
 
 fn sequence_of(tables: &Tables<'_>, long: &Long, index: u64) -> Result<(Place, sequence::Header)> {
     let place = Place::new(long.id);
-    let header = sequence::header(tables, place)?.ok_or(Error::Stale)?;
+    let header = match long.header {
+        Some((version, header)) if tables.version == Some(version) => header,
+        _ => sequence::header(tables, place)?.ok_or(Error::Stale)?,
+    };
     if index >= header.len {
         return Err(outside(index as usize, header.len as usize));
     }
@@ -486,7 +503,7 @@ fn sequence_of(tables: &Tables<'_>, long: &Long, index: u64) -> Result<(Place, s
 
 impl ReadObjects for ReadTransaction {
     fn look<R>(&self, work: impl FnOnce(&Tables<'_>, Keep<'_>) -> Result<R>) -> Result<R> {
-        work(&Tables::new(self.snapshot(), self.memory()), &|payload, _| self.hold(payload))
+        work(&Tables::of_version(self), &|payload, _| self.hold(payload))
     }
 }
 

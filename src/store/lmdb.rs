@@ -343,7 +343,8 @@ impl Store {
         })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    /// Tells the data files apart that this process has opened.
+    pub(crate) fn id(&self) -> u32 {
         self.id
     }
 

@@ -1,17 +1,17 @@
 //! Iterators over lazy containers.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
-
 use pyo3::{exceptions::PyValueError, prelude::*};
 
 use super::{
+    exclusive::Exclusive,
     handle::Handle,
     walk::{Cursor, Part, Watched},
 };
 
 /// An iterator over a lazy container.
 #[pyclass(frozen, module = "oocmap._oocmap")]
-pub(crate) struct LazyIterator(Mutex<State>);
+// Who comes while it is just used is told so: making Python objects may run finalizers, which may use this very iterator.
+pub(crate) struct LazyIterator(Exclusive<State>);
 
 /// Where an iterator is.
 enum State {
@@ -34,22 +34,12 @@ impl LazyIterator {
         } else {
             State::Forward { cursor, next: 0 }
         };
-        Ok(Self(Mutex::new(state)))
+        Ok(Self(Exclusive::new(state)))
     }
 
     /// An iterator over a dict or set.
     pub(crate) fn of_members(py: Python<'_>, handle: &Handle, part: Part, backward: bool) -> PyResult<Self> {
-        Ok(Self(Mutex::new(State::Watched(Watched::new(py, handle, part, backward)?))))
-    }
-
-    /// Where it is, unless it is just used: making Python objects may run finalizers, which may use this very iterator.
-    #[inline]
-    fn state(&self) -> Option<MutexGuard<'_, State>> {
-        match self.0.try_lock() {
-            Ok(state) => Some(state),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        Ok(Self(Exclusive::new(State::Watched(Watched::new(py, handle, part, backward)?))))
     }
 }
 
@@ -90,7 +80,7 @@ impl LazyIterator {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(mut state) = self.state() else {
+        let Some(mut state) = self.0.try_use() else {
             // As generators do.
             return Err(PyValueError::new_err("the iterator is already executing"));
         };
@@ -104,6 +94,6 @@ impl LazyIterator {
     }
 
     fn __length_hint__(&self, py: Python<'_>) -> PyResult<usize> {
-        self.state().map_or(Ok(0), |state| state.left(py))
+        self.0.try_use().map_or(Ok(0), |state| state.left(py))
     }
 }

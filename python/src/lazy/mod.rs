@@ -75,6 +75,7 @@ macro_rules! lazy_class {
 pub(crate) mod bytearray;
 pub(crate) mod bytes_change;
 pub(crate) mod dict;
+pub(crate) mod exclusive;
 pub(crate) mod handle;
 pub(crate) mod iterators;
 pub(crate) mod list;
