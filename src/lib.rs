@@ -28,7 +28,7 @@ pub use format::{
     builder::{Block, Draft, Role, ValueBuilder},
     key::{Key, KeyBytes, MAX_DEPTH, encode_bytes, encode_int, encode_str},
     name::Name,
-    record::{Checked, Container, ContainerKind, Node, Nodes, ObjectId, RecordView, Reference, Text},
+    record::{Checked, Container, ContainerKind, Node, ObjectId, RecordView, Reference, Text, Words},
     scalar::{Scalar, bytes_int, int_bytes},
     temporal::{Date, Time, Zone},
     word::Word,

@@ -68,7 +68,6 @@ impl Names {
 }
 
 /// What the leaves of a record are made with: its symbols and shared values.
-#[derive(Clone, Copy)]
 pub(crate) struct Texts<'a, S> {
     names: &'a Names,
     scope: &'a S,

@@ -501,43 +501,66 @@ impl<'a> RecordView<'a> {
         Ok(false)
     }
 
-    /// The elements of a list or tuple, the members of a set, or the keys of a dict.
+    /// The elements of a list or tuple, the members of a set, or the keys of a dict; [`RecordView::open`] reads them.
     ///
     /// # Errors
     ///
-    /// `Corrupted` when the record is damaged; so do the elements.
+    /// `Corrupted` when the record is damaged.
     #[inline]
-    pub fn nodes(&self, container: Container) -> Result<Nodes<'a>> {
-        self.nodes_from(container.at as usize, container.len())
+    pub fn words(&self, container: Container) -> Result<Words<'a>> {
+        self.words_from(container.at as usize, container.len())
     }
 
     /// The values of a dict, in the order of its keys.
     ///
     /// # Errors
     ///
-    /// As [`RecordView::nodes`].
+    /// As [`RecordView::words`].
     #[inline]
-    pub fn values(&self, dict: Container) -> Result<Nodes<'a>> {
+    pub fn values(&self, dict: Container) -> Result<Words<'a>> {
         debug_assert_eq!(dict.kind, ContainerKind::Dict);
-        self.nodes_from((dict.at + dict.len) as usize, dict.len())
+        self.words_from((dict.at + dict.len) as usize, dict.len())
     }
 
     #[inline]
-    fn nodes_from(&self, at: usize, len: usize) -> Result<Nodes<'a>> {
+    fn words_from(&self, at: usize, len: usize) -> Result<Words<'a>> {
         let width = self.words.width();
-        let words = self.words.bytes.get(width * at..width * (at + len)).ok_or_else(outside)?;
-        Ok(Nodes { record: *self, words })
+        let bytes = self.words.bytes.get(width * at..width * (at + len)).ok_or_else(outside)?;
+        Ok(Words { wide: self.words.wide, bytes })
+    }
+
+    /// The UTF-8 of a text of up to 127 bytes, unchecked; nothing for anything else.
+    #[inline]
+    pub fn short_text(&self, word: Word) -> Option<&'a [u8]> {
+        if word.tag() != Tag::Str {
+            return None;
+        }
+        let (length, rest) = self.heap.get(word.payload() as usize..)?.split_first()?;
+        if *length < 0x80 { rest.get(..usize::from(*length)) } else { None }
+    }
+
+    /// A double; nothing for anything else.
+    #[inline]
+    pub fn float(&self, word: Word) -> Option<f64> {
+        if word.tag() != Tag::Float {
+            return None;
+        }
+        let bytes = self.heap.get(word.payload() as usize..)?.first_chunk()?;
+        Some(f64::from_bits(u64::from_le_bytes(*bytes)))
     }
 
     #[inline]
     fn node(&self, at: usize) -> Result<Node<'a>> {
-        self.node_of(Word(self.words.get(at)?))
+        self.open(Word(self.words.get(at)?))
     }
 
-    /// What a word stands for. The most frequent kinds come first, and are compiled into the callers.
-    #[expect(clippy::inline_always, reason = "as `Nodes::next`")]
-    #[inline(always)]
-    fn node_of(&self, word: Word) -> Result<Node<'a>> {
+    /// What a word of the record stands for. The most frequent kinds come first, and are compiled into the callers.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    #[inline]
+    pub fn open(&self, word: Word) -> Result<Node<'a>> {
         match word.tag() {
             Tag::SmallInt => Ok(Node::Int(word.signed())),
             Tag::Symbol => Ok(Node::Symbol(word.payload())),
@@ -653,28 +676,26 @@ impl<'a> RecordView<'a> {
 }
 
 /// Elements of a record, one after the other.
-#[derive(Clone)]
-pub struct Nodes<'a> {
-    record: RecordView<'a>,
-    words: &'a [u8],
+#[derive(Clone, Debug)]
+pub struct Words<'a> {
+    wide: bool,
+    bytes: &'a [u8],
 }
 
-impl<'a> Iterator for Nodes<'a> {
-    type Item = Result<Node<'a>>;
+impl Iterator for Words<'_> {
+    type Item = Word;
 
-    #[expect(clippy::inline_always, reason = "so that what is made of a node takes it from registers")]
-    #[inline(always)]
-    fn next(&mut self) -> Option<Self::Item> {
-        let word = if self.record.words.wide {
-            let (word, rest) = self.words.split_first_chunk()?;
-            self.words = rest;
-            u32::from_le_bytes(*word)
+    #[inline]
+    fn next(&mut self) -> Option<Word> {
+        if self.wide {
+            let (word, rest) = self.bytes.split_first_chunk()?;
+            self.bytes = rest;
+            Some(Word(u32::from_le_bytes(*word)))
         } else {
-            let (word, rest) = self.words.split_first_chunk()?;
-            self.words = rest;
-            u32::from(u16::from_le_bytes(*word))
-        };
-        Some(self.record.node_of(Word(word)))
+            let (word, rest) = self.bytes.split_first_chunk()?;
+            self.bytes = rest;
+            Some(Word(u32::from(u16::from_le_bytes(*word))))
+        }
     }
 }
 

@@ -136,6 +136,18 @@ impl Word {
         self.0 >> TAG_BITS
     }
 
+    /// The symbol that it is, if it is one.
+    #[inline]
+    pub fn symbol(self) -> Option<u32> {
+        (self.tag() == Tag::Symbol).then(|| self.payload())
+    }
+
+    /// The integer that stands in it, if one does.
+    #[inline]
+    pub fn int(self) -> Option<i64> {
+        (self.tag() == Tag::SmallInt).then(|| self.signed())
+    }
+
     /// The payload as a signed integer.
     pub(crate) const fn signed(self) -> i64 {
         unfold_sign((self.0 >> TAG_BITS) as u64)

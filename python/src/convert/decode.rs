@@ -173,10 +173,15 @@ pub(crate) fn shallow<'py>(py: Python<'py>, view: &View) -> PyResult<Bound<'py, 
     })
 }
 
+/// As [`deep`], of a container whose place in a version is known, unless that takes more.
+pub(crate) fn deep_at<'py>(py: Python<'py>, glance: &Glance<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    whole::plain(py, glance.record, glance.texts(), glance.container)
+}
+
 /// A container as the plain Python object that it was, all the way down.
 pub(crate) fn deep<'py>(py: Python<'py>, view: &View) -> PyResult<Bound<'py, PyAny>> {
     if let Content::Record(source, container) = &view.content
-        && let Some(plain) = whole::plain(py, source, *container)?
+        && let Some(plain) = whole::plain(py, source.held.record().or_raise()?, source.texts(), *container)?
     {
         return Ok(plain);
     }

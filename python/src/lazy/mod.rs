@@ -107,6 +107,9 @@ use crate::{
 
 /// The plain object of a handle, one level deep or all the way.
 pub(crate) fn eager<'py>(py: Python<'py>, handle: &Handle, deep: bool) -> PyResult<Bound<'py, PyAny>> {
+    if deep && let Some(plain) = handle.glance(py, |glance| decode::deep_at(py, glance))?.flatten() {
+        return Ok(plain);
+    }
     let view = handle.view(py)?;
     if deep { decode::deep(py, &view) } else { decode::shallow(py, &view) }
 }

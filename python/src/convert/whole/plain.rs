@@ -1,16 +1,13 @@
 //! Lists, dicts and leaves of one record as plain Python objects, in one pass: what most values consist of.
 
-use oocmap::{Container, ContainerKind, Held, Node, RecordView};
+use oocmap::{Container, ContainerKind, Node, RecordView, Scope, Word};
 use pyo3::{
     prelude::*,
-    types::{PyDict, PyList, PySet, PyTuple},
+    types::{PyDict, PyFloat, PyInt, PyList, PySet, PyTuple},
 };
 
 use super::decode;
-use crate::{
-    errors::OrRaise,
-    names::{Source, Texts},
-};
+use crate::{convert::scalar, errors::OrRaise, names::Texts};
 
 /// How deep it may be, since this is recursive.
 const DEPTH: usize = 64;
@@ -32,12 +29,12 @@ impl From<PyErr> for Stop {
 /// A container as the plain Python object that it was; `None` when that takes more than this is made for.
 pub(in crate::convert) fn container<'py>(
     py: Python<'py>,
-    source: &Source,
+    record: RecordView<'_>,
+    texts: Texts<'_, impl Scope>,
     container: Container,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let record = source.held.record().or_raise()?;
     let made = std::iter::repeat_with(|| None).take(record.slots()).collect();
-    let mut maker = Maker { py, record, texts: source.texts(), made, elements: Vec::with_capacity(32) };
+    let mut maker = Maker { py, record, texts, made, elements: Vec::with_capacity(32) };
     match maker.container(container, 0) {
         Ok(object) => Ok(Some(object)),
         Err(Stop::Unfit) => Ok(None),
@@ -45,10 +42,10 @@ pub(in crate::convert) fn container<'py>(
     }
 }
 
-struct Maker<'a, 'py> {
+struct Maker<'a, 'py, S> {
     py: Python<'py>,
     record: RecordView<'a>,
-    texts: Texts<'a, Held>,
+    texts: Texts<'a, S>,
     /// The mutable containers that are whole, by slot.
     made: Vec<Option<Bound<'py, PyAny>>>,
     /// The elements of the lists that are being made. A list is made when all its elements are there, so that nobody ever
@@ -56,7 +53,7 @@ struct Maker<'a, 'py> {
     elements: Vec<Bound<'py, PyAny>>,
 }
 
-impl<'py> Maker<'_, 'py> {
+impl<'py, S: Scope> Maker<'_, 'py, S> {
     fn container(&mut self, container: Container, depth: usize) -> Result<Bound<'py, PyAny>, Stop> {
         let Some(slot) = container.slot() else {
             // A tuple that is met twice has to come back as one, and so may hold itself.
@@ -91,32 +88,43 @@ impl<'py> Maker<'_, 'py> {
     /// Makes the elements of a list or set; answers where they begin.
     fn elements(&mut self, container: Container, depth: usize) -> Result<usize, Stop> {
         let from = self.elements.len();
-        for node in self.record.nodes(container).or_raise()? {
-            let element = self.node(node.or_raise()?, depth)?;
+        for word in self.record.words(container).or_raise()? {
+            let element = self.element(word, depth)?;
             self.elements.push(element);
         }
         Ok(from)
     }
 
     fn dict(&mut self, container: Container, depth: usize) -> Result<Bound<'py, PyDict>, Stop> {
-        let mut keys = self.record.nodes(container).or_raise()?;
-        let mut values = self.record.values(container).or_raise()?;
+        let (keys, values) =
+            (self.record.words(container).or_raise()?, self.record.values(container).or_raise()?);
         let dict = PyDict::new(self.py);
-        while let (Some(key), Some(value)) = (keys.next(), values.next()) {
-            let key = match key.or_raise()? {
-                Node::Symbol(symbol) => self.texts.name(self.py, symbol)?.into_any(),
-                Node::Container(_) | Node::Object(_) => return Err(Stop::Unfit),
-                node => decode::leaf(self.py, &self.texts, node)?,
+        for (key, value) in keys.zip(values) {
+            let key = match key.symbol() {
+                Some(symbol) => self.texts.name(self.py, symbol)?.into_any(),
+                None => match self.record.open(key).or_raise()? {
+                    Node::Container(_) | Node::Object(_) => return Err(Stop::Unfit),
+                    node => decode::leaf(self.py, &self.texts, node)?,
+                },
             };
-            let value = self.node(value.or_raise()?, depth)?;
+            let value = self.element(value, depth)?;
             dict.set_item(key, value)?;
         }
         Ok(dict)
     }
 
     #[inline]
-    fn node(&mut self, node: Node<'_>, depth: usize) -> Result<Bound<'py, PyAny>, Stop> {
-        match node {
+    fn element(&mut self, word: Word, depth: usize) -> Result<Bound<'py, PyAny>, Stop> {
+        if let Some(text) = self.record.short_text(word) {
+            return Ok(scalar::text(self.py, text)?);
+        }
+        if let Some(value) = word.int() {
+            return Ok(PyInt::new(self.py, value).into_any());
+        }
+        if let Some(value) = self.record.float(word) {
+            return Ok(PyFloat::new(self.py, value).into_any());
+        }
+        match self.record.open(word).or_raise()? {
             Node::Container(container) => self.container(container, depth + 1),
             Node::Object(_) => Err(Stop::Unfit),
             node => Ok(decode::leaf(self.py, &self.texts, node)?),
