@@ -154,7 +154,7 @@ def test_it_is_a_part_of_the_transaction_that_is_open(path: Path) -> None:
                 bulk_load(tx, [(1, 2), (3, object())])
         assert m.keys() == {"a", *range(50)}
         with pytest.raises(ZeroDivisionError), m.transaction():
-            m.update((n, bytes(1000)) for n in range(40_000))  # more than stays in memory
+            m.update((n, bytes(2000)) for n in range(40_000))  # more than stays in memory
             assert len(m) == 40_001
             raise ZeroDivisionError
         assert m.keys() == {"a", *range(50)}
@@ -213,10 +213,10 @@ def test_a_large_update_is_one_transaction_and_leaves_no_files(path: Path) -> No
     with OOCMap(path) as m:
         m[5] = "old"
         version = m.stats()["version"]
-        m.update((n, b"%d" % n * 100) for n in order)
+        m.update((n, b"%d" % n * 400) for n in order)  # more than stays in memory
         assert m.stats()["version"] == version + 1
         assert [*m] == sorted(order)
-        assert m.get_many([7, 39_999]) == [b"7" * 100, b"39999" * 100]
+        assert m.get_many([7, 39_999]) == [b"7" * 400, b"39999" * 400]
         assert m.check() == []
         assert all(
             name.name.startswith(path.name) and "load" not in name.name for name in path.parent.iterdir()
