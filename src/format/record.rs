@@ -5,9 +5,11 @@ mod tests;
 
 mod access;
 pub(crate) mod check;
+mod find;
 mod object;
 mod patch;
 mod reach;
+mod words;
 
 use std::num::NonZeroUsize;
 
@@ -16,14 +18,14 @@ use rkyv::{
     validation::{Validator, archive::ArchiveValidator, shared::SharedValidator},
 };
 
-pub use self::object::{ObjectId, Reference};
 pub(crate) use self::{object::Slot, patch::Patch, reach::Reach};
+pub use self::{
+    object::{ObjectId, Reference},
+    words::Words,
+};
 use super::{
-    builder::{INDEXED_FROM, member_hash, narrow_hash, sized_at},
-    key::{Key, KeyBytes},
-    scalar::Scalar,
-    varint,
-    word::{Tag, Word, constant, unfold_sign},
+    builder::INDEXED_FROM,
+    word::{Tag, Word},
 };
 use crate::error::{Error, Result};
 
@@ -367,104 +369,6 @@ impl<'a> RecordView<'a> {
         self.node((dict.at + dict.len) as usize + index)
     }
 
-    /// The place of a dict's key or a set's member that is this symbol.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when the record is damaged.
-    #[inline]
-    pub fn find_symbol(&self, container: Container, symbol: u32) -> Result<Option<usize>> {
-        let word = Word::new(Tag::Symbol, symbol);
-        for index in 0..container.len() {
-            if self.words.get(container.at as usize + index)? == word.0 {
-                return Ok(Some(index));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The place of a dict's key or a set's member.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when the record is damaged.
-    pub fn find(&self, container: Container, probe: Probe<'_>) -> Result<Option<usize>> {
-        let len = container.len();
-        if container.len <= INDEXED_FROM {
-            for index in 0..len {
-                if self.matches(container, index, probe)? {
-                    return Ok(Some(index));
-                }
-            }
-            return Ok(None);
-        }
-        let hash = member_hash(probe.ordered);
-        let hash = if self.words.wide { hash } else { u32::from(narrow_hash(hash)) };
-        let hashes_at =
-            container.at as usize + if container.kind == ContainerKind::Dict { 2 * len } else { len };
-        let (mut low, mut high) = (0, len);
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.words.get(hashes_at + middle)? < hash {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        while low < len && self.words.get(hashes_at + low)? == hash {
-            let position = self.words.get(hashes_at + len + low)? as usize;
-            if position >= len {
-                return Err(outside());
-            }
-            if self.matches(container, position, probe)? {
-                return Ok(Some(position));
-            }
-            low += 1;
-        }
-        Ok(None)
-    }
-
-    fn matches(&self, container: Container, index: usize, probe: Probe<'_>) -> Result<bool> {
-        let text = super::key::is_str(probe.ordered);
-        Ok(match self.item(container, index)? {
-            Node::Symbol(symbol) => probe.symbol == Some(symbol),
-            Node::Str(found) => text && probe.ordered.get(1..) == Some(found.as_bytes()),
-            node => {
-                let mut ordered = KeyBytes::new();
-                self.key(node, 0)?.encode_allowing_nan(&mut ordered)?;
-                ordered.as_slice() == probe.ordered
-            }
-        })
-    }
-
-    /// The key that an element stands for; elements inside keys are never symbols or shared.
-    pub(crate) fn key(&self, node: Node<'a>, depth: usize) -> Result<Key<'a>> {
-        Ok(Key::Scalar(match node {
-            Node::None => Scalar::None,
-            Node::Ellipsis => Scalar::Ellipsis,
-            Node::Bool(value) => Scalar::Bool(value),
-            Node::Int(value) => Scalar::Int(value),
-            Node::Float(value) => Scalar::Float(value),
-            Node::Str(text) => Scalar::Str(text.to_str()?.into()),
-            Node::Scalar(encoded) => Scalar::decode(encoded)?,
-            Node::Container(container)
-                if depth < ARCHIVE_DEPTH
-                    && matches!(container.kind, ContainerKind::Tuple | ContainerKind::FrozenSet) =>
-            {
-                let parts = (0..container.len())
-                    .map(|index| self.key(self.item(container, index)?, depth + 1))
-                    .collect::<Result<_>>()?;
-                return Ok(match container.kind {
-                    ContainerKind::Tuple => Key::Tuple(parts),
-                    _ => Key::FrozenSet(parts),
-                });
-            }
-            Node::Symbol(_) | Node::Shared(_) | Node::Container(_) | Node::Object(_) => {
-                return Err(Error::corrupted("a dict or set has a member that can't be one"));
-            }
-        }))
-    }
-
     /// Whether a container is too long to stay in a record that changes.
     ///
     /// Long texts and bytes count as short ones, since they go to the shared table when they get in the way.
@@ -499,124 +403,6 @@ impl<'a> RecordView<'a> {
             }
         }
         Ok(false)
-    }
-
-    /// The elements of a list or tuple, the members of a set, or the keys of a dict; [`RecordView::open`] reads them.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when the record is damaged.
-    #[inline]
-    pub fn words(&self, container: Container) -> Result<Words<'a>> {
-        self.words_from(container.at as usize, container.len())
-    }
-
-    /// The values of a dict, in the order of its keys.
-    ///
-    /// # Errors
-    ///
-    /// As [`RecordView::words`].
-    #[inline]
-    pub fn values(&self, dict: Container) -> Result<Words<'a>> {
-        debug_assert_eq!(dict.kind, ContainerKind::Dict);
-        self.words_from((dict.at + dict.len) as usize, dict.len())
-    }
-
-    #[inline]
-    fn words_from(&self, at: usize, len: usize) -> Result<Words<'a>> {
-        let width = self.words.width();
-        let bytes = self.words.bytes.get(width * at..width * (at + len)).ok_or_else(outside)?;
-        Ok(Words { wide: self.words.wide, bytes })
-    }
-
-    /// The UTF-8 of a text of up to 127 bytes, unchecked; nothing for anything else.
-    #[inline]
-    pub fn short_text(&self, word: Word) -> Option<&'a [u8]> {
-        if word.tag() != Tag::Str {
-            return None;
-        }
-        let (length, rest) = self.heap.get(word.payload() as usize..)?.split_first()?;
-        if *length < 0x80 { rest.get(..usize::from(*length)) } else { None }
-    }
-
-    /// A double; nothing for anything else.
-    #[inline]
-    pub fn float(&self, word: Word) -> Option<f64> {
-        if word.tag() != Tag::Float {
-            return None;
-        }
-        let bytes = self.heap.get(word.payload() as usize..)?.first_chunk()?;
-        Some(f64::from_bits(u64::from_le_bytes(*bytes)))
-    }
-
-    #[inline]
-    fn node(&self, at: usize) -> Result<Node<'a>> {
-        self.open(Word(self.words.get(at)?))
-    }
-
-    /// What a word of the record stands for. The most frequent kinds come first, and are compiled into the callers.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when the record is damaged.
-    #[inline]
-    pub fn open(&self, word: Word) -> Result<Node<'a>> {
-        match word.tag() {
-            Tag::SmallInt => Ok(Node::Int(word.signed())),
-            Tag::Symbol => Ok(Node::Symbol(word.payload())),
-            Tag::Str => Ok(Node::Str(Text(sized_at(self.heap, word.payload() as usize)?))),
-            Tag::Float => Ok(Node::Float(f64::from_bits(u64::from_le_bytes(self.eight(word.payload())?)))),
-            Tag::List => self.mutable(ContainerKind::List, word.payload()),
-            Tag::Dict => self.mutable(ContainerKind::Dict, word.payload()),
-            _ => self.other_node(word),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn other_node(&self, word: Word) -> Result<Node<'a>> {
-        let payload = word.payload();
-        Ok(match word.tag() {
-            Tag::Constant => match payload {
-                constant::NONE => Node::None,
-                constant::FALSE => Node::Bool(false),
-                constant::TRUE => Node::Bool(true),
-                constant::ELLIPSIS => Node::Ellipsis,
-                other => return Err(Error::corrupted(format!("a record has constant {other}"))),
-            },
-            Tag::Int => {
-                let mut rest = self.heap.get(payload as usize..).ok_or_else(outside)?;
-                Node::Int(unfold_sign(varint::take(&mut rest)?))
-            }
-            Tag::Scalar => Node::Scalar(sized_at(self.heap, payload as usize)?),
-            Tag::Shared => Node::Shared(u64::from_le_bytes(self.eight(payload)?)),
-            Tag::Tuple => Node::Container(self.container(ContainerKind::Tuple, payload, NO_SLOT)?),
-            Tag::FrozenSet => Node::Container(self.container(ContainerKind::FrozenSet, payload, NO_SLOT)?),
-            Tag::Instance => Node::Container(self.container(ContainerKind::Instance, payload, NO_SLOT)?),
-            Tag::Set => self.mutable(ContainerKind::Set, payload)?,
-            Tag::ByteArray => self.mutable(ContainerKind::ByteArray, payload)?,
-            Tag::Object => {
-                let at = payload as usize;
-                Node::Object(Reference::decode(
-                    self.heap.get(at..at + Reference::LENGTH).ok_or_else(outside)?,
-                )?)
-            }
-            Tag::SmallInt | Tag::Symbol | Tag::Str | Tag::Float | Tag::List | Tag::Dict => {
-                return Err(Error::corrupted("a word is of no kind"));
-            }
-        })
-    }
-
-    #[inline]
-    fn mutable(&self, kind: ContainerKind, number: u32) -> Result<Node<'a>> {
-        let slot = self.slot(number)?;
-        if slot.kind != kind {
-            return Err(Error::corrupted("a slot is of another kind than what refers to it"));
-        }
-        Ok(match slot.position {
-            0 => Node::Object(Reference { kind, id: ObjectId { record: self.id, slot: number } }),
-            position => Node::Container(self.container(kind, position, number)?),
-        })
     }
 
     /// The whole value, which has to be a container that lies here.
@@ -672,30 +458,6 @@ impl<'a> RecordView<'a> {
     fn eight(&self, at: u32) -> Result<[u8; 8]> {
         let at = at as usize;
         self.heap.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).ok_or_else(outside)
-    }
-}
-
-/// Elements of a record, one after the other.
-#[derive(Clone, Debug)]
-pub struct Words<'a> {
-    wide: bool,
-    bytes: &'a [u8],
-}
-
-impl Iterator for Words<'_> {
-    type Item = Word;
-
-    #[inline]
-    fn next(&mut self) -> Option<Word> {
-        if self.wide {
-            let (word, rest) = self.bytes.split_first_chunk()?;
-            self.bytes = rest;
-            Some(Word(u32::from_le_bytes(*word)))
-        } else {
-            let (word, rest) = self.bytes.split_first_chunk()?;
-            self.bytes = rest;
-            Some(Word(u32::from(u16::from_le_bytes(*word))))
-        }
     }
 }
 

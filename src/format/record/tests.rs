@@ -9,7 +9,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::*;
 use crate::{
     Value,
-    format::builder::{Block, Draft, DraftKind, Placement, Role, ValueBuilder},
+    format::{
+        builder::{Block, Draft, DraftKind, Placement, Role, ValueBuilder},
+        key::{Key, KeyBytes},
+        scalar::Scalar,
+    },
     object::{
         scope::{Scope, Stored, find},
         value_ref::ValueRef,

@@ -1,0 +1,155 @@
+//! Reads the words of a record: what the elements of its containers are.
+
+use super::{Container, ContainerKind, NO_SLOT, Node, ObjectId, RecordView, Reference, Text, outside};
+use crate::{
+    error::{Error, Result},
+    format::{
+        builder::sized_at,
+        varint,
+        word::{Tag, Word, constant, unfold_sign},
+    },
+};
+
+impl<'a> RecordView<'a> {
+    /// The elements of a list or tuple, the members of a set, or the keys of a dict; [`RecordView::open`] reads them.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    #[inline]
+    pub fn words(&self, container: Container) -> Result<Words<'a>> {
+        self.words_from(container.at as usize, container.len())
+    }
+
+    /// The values of a dict, in the order of its keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`RecordView::words`].
+    #[inline]
+    pub fn values(&self, dict: Container) -> Result<Words<'a>> {
+        debug_assert_eq!(dict.kind, ContainerKind::Dict);
+        self.words_from((dict.at + dict.len) as usize, dict.len())
+    }
+
+    #[inline]
+    fn words_from(&self, at: usize, len: usize) -> Result<Words<'a>> {
+        let width = self.words.width();
+        let bytes = self.words.bytes.get(width * at..width * (at + len)).ok_or_else(outside)?;
+        Ok(Words { wide: self.words.wide, bytes })
+    }
+
+    /// The UTF-8 of a text of up to 127 bytes, unchecked; nothing for anything else.
+    #[inline]
+    pub fn short_text(&self, word: Word) -> Option<&'a [u8]> {
+        if word.tag() != Tag::Str {
+            return None;
+        }
+        let (length, rest) = self.heap.get(word.payload() as usize..)?.split_first()?;
+        if *length < 0x80 { rest.get(..usize::from(*length)) } else { None }
+    }
+
+    /// A double; nothing for anything else.
+    #[inline]
+    pub fn float(&self, word: Word) -> Option<f64> {
+        if word.tag() != Tag::Float {
+            return None;
+        }
+        let bytes = self.heap.get(word.payload() as usize..)?.first_chunk()?;
+        Some(f64::from_bits(u64::from_le_bytes(*bytes)))
+    }
+
+    #[inline]
+    pub(super) fn node(&self, at: usize) -> Result<Node<'a>> {
+        self.open(Word(self.words.get(at)?))
+    }
+
+    /// What a word of the record stands for. The most frequent kinds come first, and are compiled into the callers.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when the record is damaged.
+    #[inline]
+    pub fn open(&self, word: Word) -> Result<Node<'a>> {
+        match word.tag() {
+            Tag::SmallInt => Ok(Node::Int(word.signed())),
+            Tag::Symbol => Ok(Node::Symbol(word.payload())),
+            Tag::Str => Ok(Node::Str(Text(sized_at(self.heap, word.payload() as usize)?))),
+            Tag::Float => Ok(Node::Float(f64::from_bits(u64::from_le_bytes(self.eight(word.payload())?)))),
+            Tag::List => self.mutable(ContainerKind::List, word.payload()),
+            Tag::Dict => self.mutable(ContainerKind::Dict, word.payload()),
+            _ => self.other_node(word),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn other_node(&self, word: Word) -> Result<Node<'a>> {
+        let payload = word.payload();
+        Ok(match word.tag() {
+            Tag::Constant => match payload {
+                constant::NONE => Node::None,
+                constant::FALSE => Node::Bool(false),
+                constant::TRUE => Node::Bool(true),
+                constant::ELLIPSIS => Node::Ellipsis,
+                other => return Err(Error::corrupted(format!("a record has constant {other}"))),
+            },
+            Tag::Int => {
+                let mut rest = self.heap.get(payload as usize..).ok_or_else(outside)?;
+                Node::Int(unfold_sign(varint::take(&mut rest)?))
+            }
+            Tag::Scalar => Node::Scalar(sized_at(self.heap, payload as usize)?),
+            Tag::Shared => Node::Shared(u64::from_le_bytes(self.eight(payload)?)),
+            Tag::Tuple => Node::Container(self.container(ContainerKind::Tuple, payload, NO_SLOT)?),
+            Tag::FrozenSet => Node::Container(self.container(ContainerKind::FrozenSet, payload, NO_SLOT)?),
+            Tag::Instance => Node::Container(self.container(ContainerKind::Instance, payload, NO_SLOT)?),
+            Tag::Set => self.mutable(ContainerKind::Set, payload)?,
+            Tag::ByteArray => self.mutable(ContainerKind::ByteArray, payload)?,
+            Tag::Object => {
+                let at = payload as usize;
+                Node::Object(Reference::decode(
+                    self.heap.get(at..at + Reference::LENGTH).ok_or_else(outside)?,
+                )?)
+            }
+            Tag::SmallInt | Tag::Symbol | Tag::Str | Tag::Float | Tag::List | Tag::Dict => {
+                return Err(Error::corrupted("a word is of no kind"));
+            }
+        })
+    }
+
+    #[inline]
+    pub(super) fn mutable(&self, kind: ContainerKind, number: u32) -> Result<Node<'a>> {
+        let slot = self.slot(number)?;
+        if slot.kind != kind {
+            return Err(Error::corrupted("a slot is of another kind than what refers to it"));
+        }
+        Ok(match slot.position {
+            0 => Node::Object(Reference { kind, id: ObjectId { record: self.id, slot: number } }),
+            position => Node::Container(self.container(kind, position, number)?),
+        })
+    }
+}
+
+/// Elements of a record, one after the other.
+#[derive(Clone, Debug)]
+pub struct Words<'a> {
+    wide: bool,
+    bytes: &'a [u8],
+}
+
+impl Iterator for Words<'_> {
+    type Item = Word;
+
+    #[inline]
+    fn next(&mut self) -> Option<Word> {
+        if self.wide {
+            let (word, rest) = self.bytes.split_first_chunk()?;
+            self.bytes = rest;
+            Some(Word(u32::from_le_bytes(*word)))
+        } else {
+            let (word, rest) = self.bytes.split_first_chunk()?;
+            self.bytes = rest;
+            Some(Word(u32::from(u16::from_le_bytes(*word))))
+        }
+    }
+}
