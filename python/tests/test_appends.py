@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oocmap import OOCMap, StaleObjectError
+from oocmap import OOCMap, StaleObjectError, bulk_load
 
 LONG = 3000
 
@@ -153,4 +153,18 @@ def test_what_waits_goes_with_its_list(path: Path) -> None:
         with pytest.raises(StaleObjectError):
             new.append(3)
         assert "new" not in m
+        assert m.check() == []
+
+
+def test_loading_over_a_list_that_was_appended_to(path: Path) -> None:
+    """What waited for the list was written after the list was gone, and the whole transaction was lost with it."""
+    with OOCMap(path) as m:
+        m["list"] = list(range(5000))
+        with m.transaction() as tx:
+            numbers = tx["list"]
+            numbers.append(1)
+            numbers.append(2)
+            del numbers
+            assert bulk_load(tx, {"list": "something else", "more": 1}) == 2
+        assert m == {"list": "something else", "more": 1}
         assert m.check() == []

@@ -44,6 +44,6 @@ impl WriteScope<'_> {
     ///
     /// As [`WriteScope::put`]; `Interrupted` when `tell` said so.
     pub fn load(&mut self, entries: SortedEntries, tell: &mut Tell<'_>) -> Result<u64> {
-        entries.store(self.state, tell)
+        entries.store(self.settled()?, tell)
     }
 }

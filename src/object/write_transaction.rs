@@ -151,7 +151,7 @@ impl<'a> WriteScope<'a> {
     }
 
     /// The state, with all that was appended.
-    fn settled(&mut self) -> Result<&mut WriteState<Writer>> {
+    pub(crate) fn settled(&mut self) -> Result<&mut WriteState<Writer>> {
         self.state.settle_appends()?;
         Ok(self.state)
     }
