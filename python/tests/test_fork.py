@@ -10,11 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from forking import expect_success, forked
 from oocmap import OOCMap, SnapshotExpiredError, StaleObjectError, TransactionClosedError
 
 if TYPE_CHECKING:
@@ -29,22 +29,14 @@ pytestmark = [
 
 def in_child(work: Callable[[], Any], meanwhile: Callable[[], Any] = lambda: None) -> None:
     """Run `work` in a forked child, which must come to its end by itself."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.alarm(60)
-            work()
-            gc.collect()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
+
+    def work_and_collect() -> None:
+        work()
+        gc.collect()
+
+    child = forked(work_and_collect, 60)
     meanwhile()
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    expect_success(child)
 
 
 def wait_for(end: int) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import threading
 import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from forking import expect_success, forked
 from oocmap import OOCMap
 
 if TYPE_CHECKING:
@@ -39,23 +37,6 @@ def join(threads: list[threading.Thread]) -> None:
     for thread in threads:
         thread.join(PATIENCE)
         assert not thread.is_alive()
-
-
-def forked(work: Callable[[], Any]) -> int:
-    """Run `work` in a forked child, which is killed when it takes too long."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.alarm(PATIENCE)
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return child
 
 
 def test_a_fork_while_threads_wait(path: Path) -> None:
@@ -87,11 +68,10 @@ def test_a_fork_while_threads_wait(path: Path) -> None:
                     m.vacuum(compact=False)
                     m.close()
 
-                children = [forked(child) for _ in range(2)]
+                children = [forked(child, PATIENCE) for _ in range(2)]
                 tx["turn"] = turn
             join(waiting)
             for pid in children:
-                _, status = os.waitpid(pid, 0)
-                assert os.waitstatus_to_exitcode(status) == 0
+                expect_success(pid)
         assert len(m.prefix(("child",))) == 5 * WAITING
         assert m.check() == []

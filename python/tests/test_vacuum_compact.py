@@ -7,15 +7,13 @@ import multiprocessing
 import os
 import pickle
 import random
-import signal
-import sys
 import threading
 import time
-import traceback
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from forking import expect_success, forked
 from oocmap import OOCMap, SnapshotExpiredError
 from vacuuming import EACH, PATIENCE, objects, strand
 
@@ -321,24 +319,11 @@ def in_child() -> Iterator[Any]:
     children: list[int] = []
 
     def run(work: Any) -> None:
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                signal.alarm(PATIENCE)
-                work()
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stderr.flush()
-                os._exit(status)
-        children.append(child)
+        children.append(forked(work, PATIENCE))
 
     yield run
     for child in children:
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+        expect_success(child)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
