@@ -22,6 +22,8 @@ from typing import Any
 from counting import Counter
 from oocmap import OOCMap, _oocmap
 
+from data import document, small
+
 ENTRIES = 20_000
 DOCUMENTS = 500
 LENGTH = 100_000
@@ -73,34 +75,6 @@ def versions() -> str:
     compiler = re.search(rb"rustc version [\d.]+", Path(_oocmap.__file__).read_bytes())
     made = compiler.group().decode() if compiler else "an unknown compiler"
     return f"{platform.python_implementation()} {platform.python_version()}, {made}"
-
-
-def small(number: int) -> str:
-    """Return the value of a small entry."""
-    return f"value number {number}"
-
-
-def document(number: int) -> dict[str, Any]:
-    """Return a nested document of about 60 leaves and 1 KB."""
-    return {
-        "id": number,
-        "user": {
-            "name": f"user {number}",
-            "mail": f"user{number}@example.org",
-            "roles": ["reader", "editor"],
-            "address": {
-                "street": f"{number} Main Street",
-                "city": "Springfield",
-                "geo": [51.5 + number, -0.12],
-            },
-        },
-        "items": [
-            {"sku": f"sku-{number}-{n}", "count": n, "price": n * 1.25, "tags": ["a", f"t{n}"]}
-            for n in range(10)
-        ],
-        "active": bool(number % 2),
-        "note": None,
-    }
 
 
 def shuffled(count: int, start: int = 0) -> Iterator[int]:

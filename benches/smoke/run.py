@@ -25,7 +25,7 @@ def count() -> figures.Recorded:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [sys.executable, str(HERE / "operations.py"), str(counting.build())],
-        env={**environment, "PYTHONHASHSEED": "0"},
+        env={**environment, "PYTHONHASHSEED": "0", "PYTHONPATH": str(HERE.parent / "python")},
         check=True,
         stdout=subprocess.PIPE,
     )
