@@ -2,7 +2,6 @@
 
 use std::{
     num::NonZero,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -48,25 +47,31 @@ fn sorter(access: &Access, memory: usize, workers: usize) -> Sorter {
 /// Entries that are stored together.
 pub(crate) enum Gathered {
     /// As they came, and how many bytes they take, about.
-    Few { entries: Vec<(EntryKey, Draft)>, bytes: usize, data_path: PathBuf },
+    Few { entries: Vec<(EntryKey, Draft)>, bytes: usize },
     /// Very many.
     Many(Sorter),
 }
 
 impl Gathered {
-    pub(crate) fn new(access: &Access) -> Self {
-        Self::Few { entries: Vec::new(), bytes: 0, data_path: access.opened().path.clone() }
+    pub(crate) fn new() -> Self {
+        Self::Few { entries: Vec::new(), bytes: 0 }
     }
 
-    pub(crate) fn push(&mut self, py: Python<'_>, key: EntryKey, draft: Draft) -> PyResult<()> {
+    pub(crate) fn push(
+        &mut self,
+        py: Python<'_>,
+        access: &Access,
+        key: EntryKey,
+        draft: Draft,
+    ) -> PyResult<()> {
         match self {
-            Self::Few { entries, bytes, data_path } => {
+            Self::Few { entries, bytes } => {
                 *bytes += draft.size() + size_of::<(EntryKey, Draft)>();
                 entries.push((key, draft));
                 if *bytes < FEW {
                     return Ok(());
                 }
-                let mut sorter = Sorter::new(data_path, MEMORY, usual_workers());
+                let mut sorter = sorter(access, MEMORY, usual_workers());
                 for (key, draft) in entries.drain(..) {
                     push(py, &mut sorter, &key, &draft)?;
                 }
@@ -80,7 +85,7 @@ impl Gathered {
     /// Stores all of them in one transaction.
     pub(crate) fn store(self, py: Python<'_>, access: &Access) -> PyResult<()> {
         let (mut entries, bytes) = match self {
-            Self::Few { entries, bytes, .. } => (entries, bytes),
+            Self::Few { entries, bytes } => (entries, bytes),
             Self::Many(sorter) => {
                 let entries = py.detach(|| sorter.finish()).or_raise()?;
                 return store(py, access, entries, &mut Progress::new(None)).map(|_| ());

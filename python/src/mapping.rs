@@ -90,9 +90,9 @@ impl Mapping {
         let access = self.access()?;
         access.writer(py)?;
         // Everything is collected before anything is changed.
-        let mut gathered = Gathered::new(access);
+        let mut gathered = Gathered::new();
         each_pair("map", other, more, |key, value| {
-            gathered.push(py, key::entry_key(key)?, encode::draft(value, access)?.compact())
+            gathered.push(py, access, key::entry_key(key)?, encode::draft(value, access)?.compact())
         })?;
         gathered.store(py, access)
     }

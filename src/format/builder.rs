@@ -41,6 +41,7 @@ const SYMBOL_DICT: u32 = 64;
 pub(crate) const LONG: usize = 128;
 /// The archives of records of up to so many words, and of a heap of up to so many bytes, may have words of 16 bits.
 const NARROW_WORDS: usize = 1 << 12;
+
 /// What a record's archive holds; `docs/file-format.md` explains words, blocks, slots and the heap.
 #[derive(Debug, Archive, Serialize)]
 #[rkyv(archived = ArchivedRecord)]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     format::builder::Draft,
-    store::fork_generation,
+    store::HomeProcess,
     txn::entry::EntryKey,
 };
 
@@ -25,8 +25,8 @@ pub struct Sorter {
     data_path: PathBuf,
     memory: usize,
     workers: usize,
-    /// Of the process that began.
-    fork: u64,
+    /// The process that began.
+    home: HomeProcess,
     batch: Batch,
     /// Once something was written.
     pool: Option<Pool>,
@@ -46,7 +46,7 @@ impl Sorter {
             data_path: data_path.to_owned(),
             memory,
             workers: workers.max(1),
-            fork: fork_generation(),
+            home: HomeProcess::default(),
             batch: Batch::default(),
             pool: None,
             pushed: 0,
@@ -110,10 +110,12 @@ impl Sorter {
     }
 
     fn check(&self) -> Result<()> {
-        if self.fork == fork_generation() {
-            return Ok(());
+        if self.home.is_inherited() {
+            return Err(Error::Transaction(
+                "this process is a fork of the one that loads entries; begin anew here",
+            ));
         }
-        Err(Error::Transaction("this process is a fork of the one that loads entries; begin anew here"))
+        Ok(())
     }
 
     /// Sorts what was taken.
@@ -136,7 +138,7 @@ impl Sorter {
 
 impl Drop for Sorter {
     fn drop(&mut self) {
-        if self.fork != fork_generation()
+        if self.home.is_inherited()
             && let Some(pool) = self.pool.take()
         {
             pool.forget();

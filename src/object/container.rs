@@ -10,7 +10,7 @@ use crate::{
         key::{Key, KeyBytes},
         record::{Container, ContainerKind, Node, ObjectId, RecordView},
     },
-    store::{Direction, Home, ReadTables, Table},
+    store::{Direction, HomeProcess, ReadTables, Table},
     sync::Arc,
     txn::{
         change::{Located, Position, Stamp, bytes_of, locate, outside},
@@ -34,7 +34,7 @@ pub struct Hold {
     id: ObjectId,
     token: Arc<Token>,
     /// The process that holds it.
-    home: Home,
+    home: HomeProcess,
 }
 
 impl Hold {

@@ -31,15 +31,15 @@ pub(crate) fn generation() -> u64 {
 
 /// The process that something belongs to: the one that made it, unless that says otherwise.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Home(u64);
+pub(crate) struct HomeProcess(u64);
 
-impl Default for Home {
+impl Default for HomeProcess {
     fn default() -> Self {
         Self(generation())
     }
 }
 
-impl Home {
+impl HomeProcess {
     /// Whether this process is a fork of that one.
     #[inline]
     pub(crate) fn is_inherited(self) -> bool {

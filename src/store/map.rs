@@ -20,9 +20,24 @@ const GIB: usize = 1 << 30;
 /// The amounts of address space to ask for, until one is granted.
 pub(super) const RESERVATIONS: [usize; 5] = [1024 * GIB, 256 * GIB, 64 * GIB, 16 * GIB, 4 * GIB];
 
-/// Whether less address space may be granted where so much was not; emulators such as valgrind call it invalid.
-pub(super) fn asks_too_much(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::InvalidInput)
+/// Opens something with the first of some amounts of address space that is granted.
+pub(super) fn open_largest<T>(
+    sizes: impl IntoIterator<Item = usize>,
+    mut open: impl FnMut(usize) -> Result<T, heed::Error>,
+) -> Result<T, heed::Error> {
+    let mut refusal = heed::Error::Io(io::ErrorKind::OutOfMemory.into());
+    for size in sizes {
+        match open(size) {
+            // Emulators such as valgrind call too much invalid.
+            Err(heed::Error::Io(error))
+                if matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::InvalidInput) =>
+            {
+                refusal = heed::Error::Io(error);
+            }
+            opened => return opened,
+        }
+    }
+    Err(refusal)
 }
 
 /// A range of addresses that shows the file, and what it grows to within the range.

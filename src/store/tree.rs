@@ -96,7 +96,12 @@ impl<'m> Pages<'m> {
         if tree.root == NO_PAGE {
             return Ok(None);
         }
-        let leaf = self.leaf_for(tree, key)?;
+        self.value_in(tree, self.leaf_for(tree, key)?, key)
+    }
+
+    /// The value of a key that can be in no other leaf.
+    #[inline]
+    fn value_in(self, tree: &Tree, leaf: Page<'m>, key: &[u8]) -> Result<Option<&'m [u8]>> {
         match leaf.lower_bound(key)? {
             (index, true) => Ok(self.entry(tree, leaf, index)?.map(|(_, value)| value)),
             (_, false) => Ok(None),
@@ -121,11 +126,7 @@ impl<'m> Pages<'m> {
             }
         }
         *near = self.leaf_number_for(tree, key)?;
-        let leaf = self.page(*near, PageKind::Leaf)?;
-        match leaf.lower_bound(key)? {
-            (index, true) => Ok(self.entry(tree, leaf, index)?.map(|(_, value)| value)),
-            (_, false) => Ok(None),
-        }
+        self.value_in(tree, self.page(*near, PageKind::Leaf)?, key)
     }
 
     /// The tree of a named table, unchecked.

@@ -229,9 +229,7 @@ impl Core {
     ) -> Result<(R, Duration)> {
         let turn = self.take_turn_for_others(patience)?;
         let begun = Instant::now();
-        let mut state = self.begin(WriteKind::Freeing, terms)?;
-        let worked = work(&mut state);
-        let ended = Self::end(state, worked, |tables| tables.commit(terms.durability), Writer::abort);
+        let ended = self.begin_and_end(WriteKind::Freeing, terms, work);
         drop(turn);
         Ok((ended?.0, begun.elapsed()))
     }
@@ -243,14 +241,23 @@ impl Core {
         patience: &mut Patience<'_>,
         work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
     ) -> Result<R> {
-        let turn = self.take_turn(patience)?;
-        let mut state = self.begin(WriteKind::Normal, terms)?;
-        let worked = work(&mut state);
-        let ended = Self::end(state, worked, |tables| tables.commit(terms.durability), Writer::abort);
-        let (result, resized) = ended?;
+        let _turn = self.take_turn(patience)?;
+        let (result, resized) = self.begin_and_end(WriteKind::Normal, terms, work)?;
         self.note_resized(thread_token(), resized);
-        drop(turn);
         Ok(result)
+    }
+
+    /// Does something in a write transaction, for one who has the turn; answers how often that changed numbers of entries and
+    /// of elements, too.
+    fn begin_and_end<R>(
+        &self,
+        kind: WriteKind,
+        terms: Terms,
+        work: impl FnOnce(&mut WriteState<Writer>) -> Result<R>,
+    ) -> Result<(R, (u64, u64))> {
+        let mut state = self.begin(kind, terms)?;
+        let worked = work(&mut state);
+        Self::end(state, worked, |tables| tables.commit(terms.durability), Writer::abort)
     }
 
     fn begin(&self, kind: WriteKind, terms: Terms) -> Result<WriteState<Writer>> {
@@ -259,10 +266,7 @@ impl Core {
     }
 
     fn commit_alone(&self, job: &mut Job) -> Result<()> {
-        let mut state = self.begin(job.kind, job.terms)?;
-        let worked = job.run(&mut state, true);
-        let durability = job.terms.durability;
-        let resized = Self::end(state, worked, |tables| tables.commit(durability), Writer::abort)?.1;
+        let ((), resized) = self.begin_and_end(job.kind, job.terms, |state| job.run(state, true))?;
         self.note_resized(job.owner, resized);
         Ok(())
     }

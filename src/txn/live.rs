@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     format::record::ObjectId,
-    store::Home,
+    store::HomeProcess,
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering},
 };
 
@@ -31,7 +31,7 @@ impl Token {
 /// The handles of one map in this process.
 #[derive(Default)]
 pub(crate) struct Live {
-    owner: Home,
+    owner: HomeProcess,
     /// What is to happen when there is a first handle, until it has happened.
     first: OnceLock<Box<dyn Fn() + Send + Sync>>,
     had_first: AtomicBool,
@@ -115,7 +115,7 @@ impl Live {
     }
 
     /// The process that has the handles.
-    pub(crate) fn owner(&self) -> Home {
+    pub(crate) fn owner(&self) -> HomeProcess {
         self.owner
     }
 

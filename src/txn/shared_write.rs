@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    store::{Writer, fork_generation},
+    store::{HomeProcess, Writer},
     sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering},
 };
 
@@ -58,7 +58,7 @@ pub struct SharedWrite {
     /// The version that the commit made, or zero.
     version: AtomicU64,
     /// Of the process that began it.
-    fork: u64,
+    home: HomeProcess,
     phase: Mutex<Phase>,
     /// Always ended: what a fork sees.
     ended: Mutex<Phase>,
@@ -110,7 +110,7 @@ impl SharedWrite {
             task: AtomicU64::new(0),
             terms,
             version: AtomicU64::new(0),
-            fork: fork_generation(),
+            home: HomeProcess::default(),
             phase: Mutex::new(Phase::Open(Box::new(open))),
             ended: Mutex::new(Phase::Ended),
         }))
@@ -145,7 +145,7 @@ impl SharedWrite {
     /// Where it stands; in a fork of the process that began it, it has ended.
     fn lock(&self) -> MutexGuard<'_, Phase> {
         // Not even the lock is touched in a fork: a thread that the fork does not have may hold it.
-        if self.fork == fork_generation() { self.phase.lock() } else { self.ended.lock() }
+        if self.home.is_inherited() { self.ended.lock() } else { self.phase.lock() }
     }
 
     /// Whether it, or the nested one of this number, has neither been committed nor rolled back.

@@ -410,10 +410,7 @@ impl<T: WriteTables> WriteState<T> {
         if !self.changed {
             return Ok(false);
         }
-        self.settle_links()?;
-        for (id, change) in std::mem::take(&mut self.claims) {
-            self.settle(id, change)?;
-        }
+        self.settle_counts()?;
         self.header.version += 1;
         let header = self.header.encode();
         self.tables.put(Table::Header, HEADER_KEY, &header)?;
@@ -502,7 +499,7 @@ impl<T: WriteTables> WriteState<T> {
         is_new || is_known
     }
 
-    /// Notes a change that has yet to be written.
+    /// Notes a change.
     pub(super) fn note_changed(&mut self) {
         self.changed = true;
         self.changes += 1;
@@ -555,8 +552,7 @@ impl<T: WriteTables> Changes for WriteState<T> {
             self.account(value, 1)?;
         }
         self.remember(table, key)?;
-        self.changed = true;
-        self.changes += 1;
+        self.note_changed();
         if table == Table::Objects && self.append_object(key, value)? {
             return Ok(());
         }
@@ -569,8 +565,7 @@ impl<T: WriteTables> Changes for WriteState<T> {
             self.account_old(table, key)?;
         }
         self.remember(table, key)?;
-        self.changed = true;
-        self.changes += 1;
+        self.note_changed();
         self.tables.delete(table, key).map(|_| ())
     }
 }

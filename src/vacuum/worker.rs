@@ -14,7 +14,7 @@ use crate::{
     },
     error::{Error, Result},
     format::header::Header,
-    store::{Store, StoreStats, VACUUM_THREAD, fork_generation},
+    store::{HomeProcess, Store, StoreStats, VACUUM_THREAD},
     sync::{Arc, Mutex, Weak},
     txn::{
         core::{Core, Terms},
@@ -85,14 +85,14 @@ pub(crate) struct Vacuums {
     tasks: Arc<Tasks<Job, Report>>,
     core: Weak<Core>,
     automatic: Arc<Mutex<Automatic>>,
-    /// Of the process that opened the map.
-    fork: u64,
+    /// The process that opened the map.
+    home: HomeProcess,
 }
 
 impl Drop for Vacuums {
     fn drop(&mut self) {
         // A fork has none of the threads that would be told, and may have their locks for ever.
-        if self.fork != fork_generation() {
+        if self.home.is_inherited() {
             return;
         }
         self.tasks.end();
@@ -133,7 +133,7 @@ impl Vacuums {
             tasks: Arc::default(),
             core: Arc::downgrade(core),
             automatic: Arc::default(),
-            fork: fork_generation(),
+            home: HomeProcess::default(),
         }
     }
 

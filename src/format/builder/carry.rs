@@ -59,14 +59,14 @@ impl ValueBuilder {
         for slot in &self.slots {
             out.extend_from_slice(&slot.encode(Slot::WIDE).to_le_bytes());
         }
-        put_bytes(out, &self.heap);
+        varint::put_part(out, &self.heap);
         varint::put(out, self.blocks.len() as u64);
         for block in &self.blocks {
             varint::put(out, block.at.into());
             varint::put(out, block.len.into());
             out.push(if block.indexed { INDEXED } else { 0 } | if block.dict { DICT } else { 0 });
         }
-        put_bytes(out, &self.texts);
+        varint::put_part(out, &self.texts);
         varint::put(out, self.pending.len() as u64);
         for text in &self.pending {
             varint::put(out, text.start as u64);
@@ -84,7 +84,7 @@ impl ValueBuilder {
             varint::put(out, id.slot.into());
             out.push(seen.is_some().into());
             if let Some(seen) = seen {
-                put_bytes(out, seen);
+                varint::put_part(out, seen);
             }
         }
     }
@@ -118,11 +118,6 @@ impl ValueBuilder {
         varint::finish(rest)?;
         Ok(Self { words, slots, foreign, heap, blocks, pending, pending_places, texts, ..Self::default() })
     }
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    varint::put(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 fn put_words(out: &mut Vec<u8>, words: &[u32]) {

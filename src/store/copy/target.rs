@@ -20,7 +20,7 @@ use super::{
         fault::{free_space, name_full_disk, translate},
         fork::{self, Own},
         lmdb::{Store, Tables},
-        map::{RESERVATIONS, asks_too_much},
+        map::{RESERVATIONS, open_largest},
         table::{Entry, Table},
     },
     PIECE,
@@ -267,19 +267,14 @@ impl PrivateEnv {
         // SAFETY: nobody else has the file, so there is nothing to lock, and nobody sees it before it was synced.
         unsafe { env_options.flags(EnvFlags::NO_SUB_DIR | EnvFlags::NO_LOCK | EnvFlags::NO_SYNC) };
         let needed = usize::try_from(size.saturating_mul(2)).unwrap_or(usize::MAX).max(PIECE * 4);
-        let mut refusal = heed::Error::Io(ErrorKind::OutOfMemory.into());
-        for size in RESERVATIONS.into_iter().filter(|&size| size > needed).chain([needed]) {
+        let sizes = RESERVATIONS.into_iter().filter(|&size| size > needed).chain([needed]);
+        let env = open_largest(sizes, |size| {
             env_options.map_size(size.next_multiple_of(page_size));
             let _whole = fork::hold_off();
             // SAFETY: the file is empty, and nobody else's.
-            match unsafe { env_options.open(path) } {
-                Err(heed::Error::Io(error)) if asks_too_much(&error) => {
-                    refusal = heed::Error::Io(error);
-                }
-                opened => return opened.map(|env| Self { env: Some(Own::new(env)) }),
-            }
-        }
-        Err(refusal)
+            unsafe { env_options.open(path) }
+        })?;
+        Ok(Self { env: Some(Own::new(env)) })
     }
 
     fn env(&self) -> &Env<WithoutTls> {

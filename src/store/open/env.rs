@@ -14,7 +14,7 @@ use super::{
         examine::Contents,
         fork, identity as identity_of,
         lmdb::{Environment, Store, Tables, WriteKind, page_size, usable},
-        map::{RESERVATIONS, asks_too_much},
+        map::{RESERVATIONS, open_largest},
         reader_table::ReaderTable,
         table::Table,
     },
@@ -141,21 +141,14 @@ impl Opening<'_> {
             Some(max_size) => vec![usable(max_size, WriteKind::Normal) as usize],
             None => RESERVATIONS.to_vec(),
         };
-        let mut refusal = heed::Error::Io(ErrorKind::OutOfMemory.into());
-        for size in sizes {
+        open_largest(sizes, |size| {
             env_options.map_size(size - size % page_size);
             let _whole = fork::hold_off();
             // SAFETY: LMDB trusts the file, which `examine` found to be ours, whole at its root and on a
             // local disk; the locks are LMDB's own. Nobody but this engine may write to the file, which its
             // users are told.
-            match unsafe { env_options.open(path) } {
-                Err(heed::Error::Io(error)) if asks_too_much(&error) => {
-                    refusal = heed::Error::Io(error);
-                }
-                opened => return opened,
-            }
-        }
-        Err(refusal)
+            unsafe { env_options.open(path) }
+        })
     }
 
     /// Makes the tables and the header, all in the first commit, unless another process has.

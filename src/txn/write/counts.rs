@@ -24,6 +24,11 @@ impl<T: WriteTables> WriteState<T> {
         if self.savepoints > 0 || self.claims.len().max(self.links.len()) < MOST_COUNTS {
             return Ok(());
         }
+        self.settle_counts()
+    }
+
+    /// Writes the counts that were gathered.
+    pub(super) fn settle_counts(&mut self) -> Result<()> {
         self.settle_links()?;
         for (id, change) in std::mem::take(&mut self.claims) {
             self.settle(id, change)?;

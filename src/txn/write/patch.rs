@@ -97,8 +97,7 @@ impl<T: WriteTables> WriteState<T> {
     fn overwrite(&mut self, table: Table, key: &[u8], stored: &[u8]) -> Result<()> {
         debug_assert!(!self.has_appends(), "a leaf is put in place before what waits was written");
         self.remember(table, key)?;
-        self.changed = true;
-        self.changes += 1;
+        self.note_changed();
         self.tables.put(table, key, stored)
     }
 }
