@@ -4,8 +4,8 @@
 //! versions are read by a walker of our own through a mapping of our own, every offset checked, so that a
 //! damaged file gives an error and LMDB's mapping can be resized under live snapshots.
 //!
-//! `table` is the seam that the layers above use. `page`, `tree` and `free` read the file's format, `map`
-//! holds it in memory, `snapshot` and `writer` are the two kinds of transactions on a `lmdb::Store`, one generation of
+//! `table` is the seam that the layers above use. `page`, `tree` and `free` read the file's format, `places`
+//! remembers where entries are, `map` holds the file in memory, `snapshot` and `writer` are the two kinds of transactions on a `lmdb::Store`, one generation of
 //! the file, which `open` opens after `examine` has found it to be ours. `generations` finds the current one, which
 //! `control` tells, with who may write. For a vacuum, `copy` makes a compacted generation, which `diff` lets catch up with
 //! the writers, and `swap` makes it the current one.
@@ -28,6 +28,7 @@ mod map;
 mod memory;
 mod open;
 mod page;
+mod places;
 mod reader_table;
 mod snapshot;
 mod swap;

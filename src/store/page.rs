@@ -325,8 +325,24 @@ impl<'p> Page<'p> {
     /// The header of a node and what follows it in the page.
     #[inline]
     fn node(&self, index: usize) -> Option<(&'p [u8; NODE_HEADER], &'p [u8])> {
-        let offset = u16_at(self.bytes, PAGE_HEADER + 2 * index)?;
-        self.bytes.get(usize::from(offset)..)?.split_first_chunk()
+        self.bytes.get(self.offset_of(index)?..)?.split_first_chunk()
+    }
+
+    #[inline]
+    fn offset_of(&self, index: usize) -> Option<usize> {
+        u16_at(self.bytes, PAGE_HEADER + 2 * index).map(usize::from)
+    }
+
+    /// The number of the page.
+    #[inline]
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Where in the page a node begins.
+    #[inline]
+    pub(super) fn offset(&self, index: usize) -> Result<u64> {
+        self.offset_of(index).map(|offset| offset as u64).ok_or_else(|| self.bad_node(index))
     }
 
     /// The key of a node and what follows it in the page.
@@ -346,9 +362,9 @@ impl<'p> Page<'p> {
     #[inline]
     fn prefetch(&self, index: usize) {
         #[cfg(target_arch = "x86_64")]
-        if let Some(offset) = u16_at(self.bytes, PAGE_HEADER + 2 * index) {
+        if let Some(offset) = self.offset_of(index) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let address = self.bytes.as_ptr().wrapping_add(usize::from(offset));
+            let address = self.bytes.as_ptr().wrapping_add(offset);
             // SAFETY: a prefetch reads nothing that the program sees and never faults, whatever the address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
         }
@@ -429,17 +445,23 @@ impl<'p> Page<'p> {
         if index >= self.count {
             return None;
         }
-        let (&[a, b, c, d, f0, f1, ..], _) = self.node(index)?;
-        let len = u32::from_ne_bytes([a, b, c, d]);
-        let (key, rest) = self.key_and_rest(index)?;
-        let held = match u16::from_ne_bytes([f0, f1]) {
-            0 => Held::Value(rest.get(..len as usize)?),
-            BIG_VALUE => Held::Overflow { page: u64_at(rest, 0)?, len },
-            TABLE_RECORD if len as usize == TREE_BYTES => Held::Table(rest.get(..TREE_BYTES)?),
-            _ => return None,
-        };
-        Some((key, held))
+        held_in(self.bytes.get(self.offset_of(index)?..)?)
     }
+}
+
+/// What the node of a leaf holds that these bytes begin with.
+#[inline]
+pub(super) fn held_in(node: &[u8]) -> Option<(&[u8], Held<'_>)> {
+    let (&[a, b, c, d, f0, f1, s0, s1], rest) = node.split_first_chunk::<NODE_HEADER>()?;
+    let len = u32::from_ne_bytes([a, b, c, d]);
+    let (key, rest) = rest.split_at_checked(usize::from(u16::from_ne_bytes([s0, s1])))?;
+    let held = match u16::from_ne_bytes([f0, f1]) {
+        0 => Held::Value(rest.get(..len as usize)?),
+        BIG_VALUE => Held::Overflow { page: u64_at(rest, 0)?, len },
+        TABLE_RECORD if len as usize == TREE_BYTES => Held::Table(rest.get(..TREE_BYTES)?),
+        _ => return None,
+    };
+    Some((key, held))
 }
 
 /// Checks the header of the first of several pages that hold one value, and says how many they are.

@@ -11,6 +11,7 @@ use super::{
     map::Mapping,
     open::briefly,
     page::{META_BYTES, META_PAGES, Meta, NO_PAGE, Tree},
+    places::Places,
     reader_table::Slot,
     table::{Direction, Entry, ReadTables, Table},
     tree::{Pages, Walk},
@@ -32,6 +33,8 @@ pub(crate) struct Snapshot {
     trees: [Tree; Table::COUNT],
     /// How many pages this version may reach and the file has.
     page_count: u64,
+    /// Where entries were found.
+    places: [Places; Table::COUNT],
     /// Which of a process and its forks has the version pinned by `pin`.
     home: AtomicU64,
     pin: Mutex<Pin>,
@@ -156,6 +159,7 @@ impl Snapshot {
             meta_page,
             trees: [Tree::EMPTY; Table::COUNT],
             page_count,
+            places: Default::default(),
             home: AtomicU64::new(fork::generation()),
             pin,
             mapping,
@@ -299,11 +303,8 @@ impl Snapshot {
         if location.is_empty() {
             return Ok(&[]);
         }
-        let page_size = u64::from(self.meta.page_size);
-        let within = (location.offset % page_size) as usize;
         self.pages()?
-            .bytes(location.offset / page_size, within + location.len())
-            .and_then(|bytes| bytes.get(within..))
+            .bytes_at(location.offset, location.len())
             .ok_or_else(|| Error::corrupted(format!("nothing is at byte {} any more", location.offset)))
     }
 
@@ -383,7 +384,7 @@ pub(super) fn read_trees(pages: Pages<'_>, meta: &Meta) -> Result<[Tree; Table::
 impl ReadTables for Snapshot {
     #[inline]
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.pages()?.get(self.tree(table), key)
+        self.places[table.place()].get(self.pages()?, self.tree(table), key)
     }
 
     fn len(&self, table: Table) -> Result<u64> {

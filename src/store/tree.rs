@@ -5,7 +5,7 @@ use std::{marker::PhantomData, ops::Bound, slice};
 use smallvec::SmallVec;
 
 use super::{
-    page::{Held, NO_PAGE, PAGE_HEADER, Page, PageKind, Tree, damaged, overflow_pages},
+    page::{Held, NO_PAGE, PAGE_HEADER, Page, PageKind, Tree, damaged, held_in, overflow_pages},
     table::{Direction, Entry},
 };
 use crate::error::{Error, Result};
@@ -49,13 +49,25 @@ impl<'m> Pages<'m> {
     /// So many bytes from the beginning of a page on, if that many exist.
     #[inline]
     pub(super) fn bytes(self, number: u64, len: usize) -> Option<&'m [u8]> {
-        if number >= self.count || len as u64 > (self.count - number) * self.page_size as u64 {
+        if number >= self.count { None } else { self.bytes_at(number * self.page_size as u64, len) }
+    }
+
+    /// So many bytes from a place on, if that many exist.
+    #[inline]
+    pub(super) fn bytes_at(self, offset: u64, len: usize) -> Option<&'m [u8]> {
+        if len as u64 > self.end().checked_sub(offset)? {
             return None;
         }
-        let start = self.base.wrapping_add(number as usize * self.page_size);
+        let start = self.base.wrapping_add(offset as usize);
         // SAFETY: the range lies within the pages whose readability and constancy the caller of `new` vouches
         // for.
         Some(unsafe { slice::from_raw_parts(start, len) })
+    }
+
+    /// How many bytes all the pages have.
+    #[inline]
+    fn end(self) -> u64 {
+        self.count * self.page_size as u64
     }
 
     /// A page of a tree.
@@ -97,6 +109,29 @@ impl<'m> Pages<'m> {
             return Ok(None);
         }
         self.value_in(tree, self.leaf_for(tree, key)?, key)
+    }
+
+    /// As [`Pages::get`], and where the node is, for [`Pages::get_at`].
+    #[inline]
+    pub(super) fn find(self, tree: &Tree, key: &[u8]) -> Result<Option<(u64, &'m [u8])>> {
+        if tree.root == NO_PAGE {
+            return Ok(None);
+        }
+        let leaf = self.leaf_for(tree, key)?;
+        let (index, true) = leaf.lower_bound(key)? else { return Ok(None) };
+        let offset = leaf.number() * self.page_size as u64 + leaf.offset(index)?;
+        Ok(self.entry(tree, leaf, index)?.map(|(_, value)| (offset, value)))
+    }
+
+    /// The value of a key whose node [`Pages::find`] found there in the same version; nothing if it is another's.
+    #[inline]
+    pub(super) fn get_at(self, tree: &Tree, offset: u64, key: &[u8]) -> Result<Option<&'m [u8]>> {
+        // A node lies in one page, and was seen to.
+        let rest = self.end().saturating_sub(offset).min(self.page_size as u64) as usize;
+        match self.bytes_at(offset, rest).and_then(held_in) {
+            Some((found, held)) if found == key => self.value(tree, held),
+            _ => Ok(None),
+        }
     }
 
     /// The value of a key that can be in no other leaf.
@@ -147,11 +182,18 @@ impl<'m> Pages<'m> {
     /// The key and value at a place, unless it holds the record of a named table.
     #[inline]
     fn entry(self, tree: &Tree, leaf: Page<'m>, index: usize) -> Result<Option<Entry<'m>>> {
-        match leaf.held(index)? {
-            (key, Held::Value(value)) => Ok(Some((key, value))),
-            (key, Held::Overflow { page, len }) => Ok(Some((key, self.overflow(page, len as usize)?))),
-            (_, Held::Table(_)) if tree.holds_tables => Ok(None),
-            (_, Held::Table(_)) => Err(Error::corrupted("a named table holds the record of another one")),
+        let (key, held) = leaf.held(index)?;
+        Ok(self.value(tree, held)?.map(|value| (key, value)))
+    }
+
+    /// The value that a leaf holds, unless that is the record of a named table.
+    #[inline]
+    fn value(self, tree: &Tree, held: Held<'m>) -> Result<Option<&'m [u8]>> {
+        match held {
+            Held::Value(value) => Ok(Some(value)),
+            Held::Overflow { page, len } => self.overflow(page, len as usize).map(Some),
+            Held::Table(_) if tree.holds_tables => Ok(None),
+            Held::Table(_) => Err(Error::corrupted("a named table holds the record of another one")),
         }
     }
 
