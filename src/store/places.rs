@@ -17,10 +17,10 @@ use crate::{
 /// After so many look-ups of a version a table is worth its while.
 const WARM: u64 = 4096;
 /// The least and the most cells that a table has; the most are 4 MiB.
-const CELLS: (u64, u64) = (1 << 10, 1 << 19);
+pub(super) const CELLS: (u64, u64) = (1 << 10, 1 << 19);
 /// How many bits of a cell tell where the node is, in units of two bytes, which nodes are aligned to; the others are of
 /// the key's hash. A cell of zero is empty: the first pages of a file have no nodes.
-const PLACE_BITS: u32 = 44;
+pub(super) const PLACE_BITS: u32 = 44;
 
 /// Where the entries of one table of one version were found.
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl Places {
     }
 }
 
-fn hash(key: &[u8]) -> u64 {
+pub(super) fn hash(key: &[u8]) -> u64 {
     let mut hasher = FxHasher::default();
     hasher.write(key);
     hasher.finish()

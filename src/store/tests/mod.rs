@@ -8,6 +8,7 @@ mod diff;
 mod files;
 mod model;
 mod pins;
+mod places;
 mod swap;
 mod threads;
 
