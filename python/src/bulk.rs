@@ -99,10 +99,8 @@ impl Gathered {
         let room = Room::Bytes(bytes + entries.len() * PAGE);
         let mut entries = Some(entries);
         access.change_all(py, room, |scope| {
-            for (key, draft) in scope.take(&mut entries)? {
-                scope.put(&key, draft)?;
-            }
-            Ok(())
+            let entries = scope.take(&mut entries)?;
+            scope.put_all(entries)
         })
     }
 }

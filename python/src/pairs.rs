@@ -35,7 +35,14 @@ pub(crate) fn each_pair<'py>(
             }
         } else {
             for (index, pair) in other.try_iter()?.enumerate() {
-                let pair: Vec<Bound<'py, PyAny>> = pair?.try_iter()?.collect::<PyResult<_>>()?;
+                let pair = pair?;
+                if let Ok(pair) = pair.cast_exact::<PyTuple>()
+                    && pair.len() == 2
+                {
+                    work(&*pair.get_borrowed_item(0)?, &*pair.get_borrowed_item(1)?)?;
+                    continue;
+                }
+                let pair: Vec<Bound<'py, PyAny>> = pair.try_iter()?.collect::<PyResult<_>>()?;
                 let [key, value] = pair.as_slice() else {
                     return Err(PyValueError::new_err(format!(
                         "{what} update sequence element #{index} has length {}; 2 is required",

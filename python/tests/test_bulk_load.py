@@ -61,6 +61,73 @@ def test_it_leaves_what_assignments_leave(
             assert m.check() == []
 
 
+@st.composite
+def ascending(draw: st.DrawFn) -> list[tuple[Any, Any]]:
+    """Mostly leaves in the order of their keys; now and then one is out of order, there twice, long or a container."""
+    start = draw(st.integers(-20, 2000))
+    pairs: list[tuple[Any, Any]] = [
+        (n, f"value number {n}") for n in range(start, start + draw(st.integers(0, 500)))
+    ]
+    others = st.sampled_from(["again", None, 2.5, "x" * 3000, "shared" * 50, [1, [2]], b"b" * 120, {"a": 1}])
+    for at, key, value in draw(
+        st.lists(st.tuples(st.integers(0, 500), st.integers(-30, 2600), others), max_size=6)
+    ):
+        pairs.insert(at, (draw(st.sampled_from([key, float(key), f"{key}", "long" * 200 + str(key)])), value))
+    return pairs
+
+
+@given(updates=st.lists(ascending(), min_size=1, max_size=4), way=st.sampled_from(["alone", "inside", "nested"]))
+def test_updates_in_the_order_of_the_keys_leave_what_a_dict_holds(
+    tmp_path_factory: pytest.TempPathFactory, updates: list[list[tuple[Any, Any]]], way: str
+) -> None:
+    model: dict[Any, Any] = {}
+    with OOCMap(tmp_path_factory.mktemp("ascending") / "m.ooc") as m:
+        for pairs in updates:
+            model.update(pairs)
+            if way == "alone":
+                m.update(iter(pairs))
+            else:
+                with m.transaction() as tx:
+                    if way == "nested":
+                        with pytest.raises(KeyError), tx.transaction() as inner:
+                            inner.update((n, "taken back") for n in range(3000))
+                            raise KeyError
+                        with tx.transaction() as inner:
+                            inner.update(pairs)
+                    else:
+                        tx.update(pairs)
+            assert m == model
+            assert sorted(plain(m)) == sorted((repr(key), repr(value)) for key, value in model.items())
+            assert m.check() == []
+        for key in model:
+            del m[key]
+        assert m.check() == []
+
+
+def test_what_comes_in_order_fills_its_pages(path: Path) -> None:
+    """LMDB splits a full page in the middle unless it is told that keys are appended."""
+    with OOCMap(path) as m:
+        for start in (0, 20_000):
+            m.update((n, f"value number {n}") for n in range(start, start + 20_000))
+            assert m.stats()["file_size"] < 50 * (start + 20_000)
+        assert m.check() == []
+
+
+def test_pairs_of_every_kind_are_taken(path: Path) -> None:
+    class Pair(tuple[Any, ...]):
+        pass
+
+    with OOCMap(path) as m:
+        m.update([(1, 2), [3, 4], "56", Pair((7, 8)), iter((9, 10))])
+        assert m == {1: 2, 3: 4, "5": "6", 7: 8, 9: 10}
+        for wrong in ((1,), (1, 2, 3), (), [1], "123"):
+            with pytest.raises(ValueError, match=f"#1 has length {len(wrong)}; 2 is required"):
+                m.update([(11, 12), wrong])
+        with pytest.raises(TypeError):
+            m.update([(11, 12), 5])  # type: ignore[list-item]
+        assert 11 not in m
+
+
 def test_the_first_form_and_the_last_value_stay(path: Path) -> None:
     pairs: list[tuple[Any, Any]] = [(1.0, "a"), (True, "b"), (Decimal(2), "c"), (2, "d"), (1, "e")]
     padded = [pair for pair in pairs for pair in (pair, *(((n, pair[1]), bytes(5000)) for n in range(40)))]

@@ -66,12 +66,18 @@ impl<'a> Frame<'a> {
 
     /// The bytes that are stored.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let form_length = self.form.map_or(0, |form| form.len() + 5);
-        let mut bytes = Vec::with_capacity(FRAME + form_length + self.payload.len());
-        put_front(&mut bytes, self.form);
-        bytes.extend_from_slice(self.payload);
-        seal(&mut bytes, Self { payload: &[], ..*self });
+        let mut bytes = Vec::new();
+        self.encode_in(&mut bytes);
         bytes
+    }
+
+    /// Puts the bytes that are stored in the place of what was in there.
+    pub(crate) fn encode_in(&self, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        bytes.reserve(FRAME + self.form.map_or(0, |form| form.len() + 5) + self.payload.len());
+        put_front(bytes, self.form);
+        bytes.extend_from_slice(self.payload);
+        seal(bytes, Self { payload: &[], ..*self });
     }
 
     /// Takes stored bytes apart, without reading the payload.

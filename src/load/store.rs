@@ -24,15 +24,16 @@ impl SortedEntries {
     ) -> Result<u64> {
         let most = self.most();
         let mut stored = 0;
-        while let Some(entry) = self.0.next()? {
-            let key = EntryKey::of_parts(KeyBytes::from_slice(entry.key), entry.form.map(<[u8]>::to_vec));
-            state.put(&key, Draft::unpack(entry.draft)?)?;
-            state.settle_many()?;
-            stored += 1;
-            if stored % STRIDE == 0 && !tell(stored) {
+        let mut next = || -> Result<Option<(EntryKey, Draft)>> {
+            if stored > 0 && stored % STRIDE == 0 && !tell(stored) {
                 return Err(Error::Interrupted);
             }
-        }
+            let Some(entry) = self.0.next()? else { return Ok(None) };
+            stored += 1;
+            let key = EntryKey::of_parts(KeyBytes::from_slice(entry.key), entry.form.map(<[u8]>::to_vec));
+            Ok(Some((key, Draft::unpack(entry.draft)?)))
+        };
+        state.put_all(std::iter::from_fn(|| next().transpose()))?;
         tell(most).then_some(stored).ok_or(Error::Interrupted)
     }
 }

@@ -63,7 +63,7 @@ pub(crate) use self::{
     lmdb::{Store, StoreStats, VACUUM_THREAD, WriteKind},
     open::StoreOptions,
     snapshot::{Snapshot, TreeCursor},
-    table::{Direction, Entry, ReadTables, Table, WriteTables},
+    table::{Direction, Entry, ReadTables, Run, Table, WriteTables},
     writer::Writer,
 };
 pub use self::{

@@ -41,6 +41,10 @@ const DEPTH_LIMIT: u16 = 32;
 const MAGIC: u32 = 0xBEEF_C0DE;
 const DATA_VERSION: u32 = 1;
 const NODE_HEADER: usize = 8;
+/// What a page holds for each of its nodes: where it begins.
+const NODE_PLACE: usize = 2;
+/// A leaf has room for so many nodes at least; larger values lie on pages of their own.
+const LEAST_NODES: usize = 2;
 /// No file has more pages, so that sizes in bytes never overflow.
 const PAGE_LIMIT: u64 = 1 << 47;
 
@@ -65,6 +69,20 @@ pub(super) fn damaged(number: u64, what: &str) -> Error {
 }
 
 #[inline]
+/// How many bytes of nodes a leaf has room for.
+pub(super) fn leaf_room(page_size: usize) -> usize {
+    page_size - PAGE_HEADER
+}
+
+/// How many of them an entry takes.
+#[inline]
+pub(super) fn leaf_node(page_size: usize, key: &[u8], value: &[u8]) -> usize {
+    let most = ((leaf_room(page_size) / LEAST_NODES) & !1) - NODE_PLACE;
+    let whole = NODE_HEADER + key.len() + value.len();
+    let node = if whole > most { NODE_HEADER + key.len() + size_of::<u64>() } else { whole };
+    node.next_multiple_of(2) + NODE_PLACE
+}
+
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }

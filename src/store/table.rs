@@ -63,6 +63,15 @@ pub(crate) enum Direction {
 /// A key and its value.
 pub(crate) type Entry<'a> = (&'a [u8], &'a [u8]);
 
+/// Entries whose keys ascend, one at a time.
+pub(crate) trait Run {
+    /// The present entry; `None` behind the last one.
+    fn entry(&self) -> Option<Entry<'_>>;
+
+    /// Goes on to the next entry, once the present one is stored.
+    fn advance(&mut self);
+}
+
 /// Ordered reads of bytes in the tables of one version.
 ///
 /// Keys are ordered byte by byte.
@@ -118,6 +127,21 @@ pub(crate) trait WriteTables: ReadTables {
     /// [`Error::MapFull`], [`Error::TooLarge`], [`Error::InvalidKey`] for the name of a table in
     /// [`Table::Header`], [`Error::Transaction`] after an earlier error, [`Error::Corrupted`].
     fn append(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<bool>;
+
+    /// Stores the entries of a run as [`WriteTables::append`] does, one behind the other, until it has no more; one that
+    /// doesn't sort behind all others is not stored, and stays the present one.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteTables::append`].
+    fn append_run(&mut self, table: Table, run: &mut impl Run) -> Result<()> {
+        while let Some((key, value)) = run.entry()
+            && self.append(table, key, value)?
+        {
+            run.advance();
+        }
+        Ok(())
+    }
 
     /// Deletes an entry and says whether there was one.
     ///

@@ -8,7 +8,8 @@ use super::{
     fault::name_full_disk,
     fork::Own,
     lmdb::{Store, WriteKind},
-    table::{Direction, Entry, ReadTables, Table, WriteTables},
+    page::{leaf_node, leaf_room},
+    table::{Direction, Entry, ReadTables, Run, Table, WriteTables},
 };
 use crate::{
     error::{Error, Result},
@@ -123,6 +124,12 @@ impl Writer {
         self.store().environment().table(table)
     }
 
+    /// How many leaves a table has.
+    pub(super) fn leaves(&self, table: Table) -> Result<usize> {
+        let stat = self.table(table).stat(&self.txn).map_err(|error| self.read_fault(error))?;
+        Ok(stat.leaf_pages)
+    }
+
     #[cold]
     fn read_fault(&self, error: heed::Error) -> Error {
         self.store().fault(error, "reading")
@@ -227,6 +234,47 @@ impl WriteTables for Writer {
             Err(heed::Error::Mdb(MdbError::KeyExist)) => Ok(false),
             Err(error) => Err(self.write_fault(error)),
         }
+    }
+
+    /// LMDB goes down to the last leaf for each entry that it is told to append. A cursor that stands there spares that, but
+    /// without being told LMDB splits a full leaf in the middle; so it is told whenever the leaf is full, for which the first
+    /// entries are appended until one begins a leaf of its own.
+    fn append_run(&mut self, table: Table, run: &mut impl Run) -> Result<()> {
+        let page_size = self.store().page_size();
+        let mut room = loop {
+            let leaves = self.leaves(table)?;
+            let Some((key, value)) = run.entry() else { return Ok(()) };
+            let node = leaf_node(page_size, key, value);
+            if !self.append(table, key, value)? {
+                return Ok(());
+            }
+            run.advance();
+            if self.leaves(table)? > leaves {
+                break leaf_room(page_size) - node;
+            }
+        };
+        let Self { txn, turn: Turn(store) } = self;
+        let fault = |error| store.fault(error, "writing to");
+        let mut cursor = store.environment().table(table).iter_mut(txn).map_err(fault)?;
+        while let Some((key, value)) = run.entry() {
+            check_entry(table, key, value)?;
+            let node = leaf_node(page_size, key, value);
+            let (flags, left) = match room.checked_sub(node) {
+                Some(left) => (PutFlags::NO_OVERWRITE, left),
+                None => (PutFlags::APPEND, leaf_room(page_size) - node),
+            };
+            // SAFETY: key and value are none of this transaction's, which is borrowed mutably for as long as the cursor
+            // lives, and nothing else that was read from it.
+            let put = unsafe { cursor.put_current_with_options::<Bytes>(flags, key, value) };
+            match put {
+                Ok(()) => {}
+                Err(heed::Error::Mdb(MdbError::KeyExist)) => return Ok(()),
+                Err(error) => return Err(fault(error)),
+            }
+            room = left;
+            run.advance();
+        }
+        Ok(())
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {

@@ -74,6 +74,10 @@ impl EntryKey {
         is_short(&self.ordered)
     }
 
+    pub(crate) fn into_ordered(self) -> KeyBytes {
+        self.ordered
+    }
+
     pub(crate) fn form(&self) -> Option<&[u8]> {
         self.form.as_deref()
     }

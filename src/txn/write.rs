@@ -2,6 +2,7 @@
 
 mod counts;
 mod learnt;
+mod many;
 mod patch;
 #[cfg(test)]
 mod tests;

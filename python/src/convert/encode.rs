@@ -29,6 +29,12 @@ use crate::{access::Access, errors::OrRaise, lazy};
 /// Nothing is written meanwhile, so objects whose conversion runs Python code can't leave anything half done.
 /// What has no native form is pickled, if that is allowed.
 pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draft> {
+    // By far the most frequent leaf.
+    if let Ok(text) = object.cast_exact::<PyString>()
+        && let Ok(text) = text.to_str()
+    {
+        return Ok(Draft::text(text));
+    }
     let allow_pickle = access.origin().allow_pickle;
     if builtin(object).is_none() {
         match scalar::from_python(object) {

@@ -40,7 +40,7 @@ impl Draft {
     pub(crate) fn unpack(packed: &[u8]) -> Result<Self> {
         let mut rest = packed;
         Ok(Self(match varint::take_byte(&mut rest)? {
-            SCALAR => DraftKind::Scalar(rest.to_vec()),
+            SCALAR => DraftKind::Scalar(rest.into()),
             ARCHIVE => DraftKind::Archive(rest.to_vec()),
             RECORD => DraftKind::Record(Box::new(ValueBuilder::unpack(rest)?)),
             other => {

@@ -1,5 +1,7 @@
 //! Values that are ready to be stored.
 
+use smallvec::SmallVec;
+
 use super::ValueBuilder;
 use crate::format::scalar::Scalar;
 
@@ -7,10 +9,13 @@ use crate::format::scalar::Scalar;
 #[derive(Clone, Debug)]
 pub struct Draft(pub(crate) DraftKind);
 
+/// An encoded scalar; most of those that come by the hundred thousand are short, and need no memory of their own.
+pub(crate) type ScalarBytes = SmallVec<[u8; 24]>;
+
 #[derive(Clone, Debug)]
 pub(crate) enum DraftKind {
     /// An encoded scalar.
-    Scalar(Vec<u8>),
+    Scalar(ScalarBytes),
     Record(Box<ValueBuilder>),
     /// A Rust user's own archive.
     Archive(Vec<u8>),
@@ -20,16 +25,26 @@ impl Draft {
     /// How many bytes it takes, about.
     pub fn size(&self) -> usize {
         match &self.0 {
-            DraftKind::Scalar(bytes) | DraftKind::Archive(bytes) => bytes.len(),
+            DraftKind::Scalar(bytes) => bytes.len(),
+            DraftKind::Archive(bytes) => bytes.len(),
             DraftKind::Record(builder) => 4 * builder.words.len() + builder.heap.len(),
         }
     }
 
     /// A value that is one leaf.
     pub fn scalar(value: &Scalar<'_>) -> Self {
-        let text = if let Scalar::Str(text) = value { text.len() } else { 0 };
-        let mut encoded = Vec::with_capacity(text + 16);
+        if let Scalar::Str(text) = value {
+            return Self::text(text);
+        }
+        let mut encoded = Vec::with_capacity(16);
         value.encode(&mut encoded);
+        Self(DraftKind::Scalar(ScalarBytes::from_vec(encoded)))
+    }
+
+    /// A value that is a text.
+    pub fn text(value: &str) -> Self {
+        let mut encoded = ScalarBytes::with_capacity(value.len() + 1);
+        Scalar::encode_text(value, &mut encoded);
         Self(DraftKind::Scalar(encoded))
     }
 

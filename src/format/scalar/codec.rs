@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::{Array, SmallVec};
+
 use super::{Scalar, string};
 use crate::{
     error::{Error, Result},
@@ -101,6 +103,13 @@ impl<'a> Scalar<'a> {
             Self::Range(parts) => put_parts(tag::RANGE, parts, out),
             Self::Slice(parts) => put_parts(tag::SLICE, parts, out),
         }
+    }
+
+    /// Appends the stored form of a text.
+    #[inline]
+    pub(crate) fn encode_text(text: &str, out: &mut SmallVec<impl Array<Item = u8>>) {
+        out.push(tag::STR);
+        out.extend_from_slice(text.as_bytes());
     }
 
     /// The UTF-8 of a stored text, unchecked; nothing for the stored form of anything else.

@@ -9,6 +9,7 @@ mod files;
 mod model;
 mod pins;
 mod places;
+mod runs;
 mod swap;
 mod threads;
 

@@ -164,9 +164,11 @@ fn draft(number: usize) -> Draft {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Step {
     Put(usize, usize),
+    /// Several, in this order or in that of their keys.
+    PutAll(Vec<(usize, usize)>, bool),
     Delete(usize),
     Clear,
     Savepoint,
@@ -179,6 +181,8 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (0..KEYS, 0..VALUES).prop_map(|(key, value)| Step::Put(key, value)),
+        6 => (vec((0..KEYS, 0..VALUES), 0..8), any::<bool>())
+            .prop_map(|(entries, sorted)| Step::PutAll(entries, sorted)),
         6 => (0..KEYS).prop_map(Step::Delete),
         1 => Just(Step::Clear),
         3 => Just(Step::Savepoint),
@@ -278,6 +282,19 @@ fn run(steps: Vec<Step>) {
                 let bytes = ordered(&key);
                 assert_eq!(is_new, !model.contains_key(&bytes));
                 model.entry(bytes).or_insert((key, value)).1 = value;
+            }
+            Step::PutAll(mut entries, sorted) => {
+                if sorted {
+                    entries.sort_by_key(|(number, _)| ordered(&key(*number)));
+                }
+                let drafts = entries
+                    .iter()
+                    .map(|(number, value)| Ok((EntryKey::new(&key(*number)).unwrap(), draft(*value))));
+                state.put_all(drafts).unwrap();
+                for (number, value) in entries {
+                    let key = key(number);
+                    model.entry(ordered(&key)).or_insert((key, value)).1 = value;
+                }
             }
             Step::Delete(number) => {
                 let bytes = ordered(&key(number));

@@ -81,7 +81,7 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
     }
 
     fn share(&mut self, encoded: &[u8]) -> Result<Option<u64>> {
-        if encoded.len() < LONG {
+        if !may_be_shared(encoded) {
             return Ok(None);
         }
         let state = &mut *self.state;
@@ -109,6 +109,12 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
     fn record_id(&mut self) -> u64 {
         self.state.new_record()
     }
+}
+
+/// Whether an encoded leaf may come to stand in the shared table.
+#[inline]
+pub(super) fn may_be_shared(encoded: &[u8]) -> bool {
+    encoded.len() >= LONG
 }
 
 /// The id of a shared value, from the payload that names it.
