@@ -40,11 +40,10 @@ pub use load::{
 };
 pub use object::{
     check::Problem,
-    container::{
-        ContainerView, Element, Hold, Keep, Long, Members, ReadObjects, Reader, Run, RunElements, Tables,
-    },
+    container::{ContainerView, Element, Hold, Keep, Members, ReadObjects, Reader, Run, RunElements, Tables},
     entry_ref::EntryRef,
     held::Held,
+    long::Long,
     moment::Moment,
     read_transaction::{ReadTransaction, Scan},
     scope::{Scope, Stored, find},

@@ -2,7 +2,12 @@
 
 use std::ops::Bound;
 
-use super::{held::Held, read_transaction::ReadTransaction, write_transaction::WriteTransaction};
+use super::{
+    held::Held,
+    long::{Long, Version},
+    read_transaction::ReadTransaction,
+    write_transaction::WriteTransaction,
+};
 use crate::{
     error::{Error, Result},
     format::{
@@ -10,10 +15,10 @@ use crate::{
         key::{Key, KeyBytes},
         record::{Container, ContainerKind, Node, ObjectId, RecordView},
     },
-    store::{Direction, HomeProcess, ReadTables, Table},
+    store::{Direction, HomeProcess, ReadTables, Snapshot, Table},
     sync::Arc,
     txn::{
-        change::{Located, Position, Stamp, bytes_of, locate, outside},
+        change::{Located, Position, Stamp, bytes_of, locate},
         live::{Live, Token},
         long::{
             elements::Elements,
@@ -85,53 +90,12 @@ pub enum ContainerView {
     Long(Long),
 }
 
-/// A container that is too long for a record.
-#[derive(Debug)]
-pub struct Long {
-    id: ObjectId,
-    kind: ContainerKind,
-    len: u64,
-    stamp: Stamp,
-    /// The header of a list or byte array, and in which version of the file it was read.
-    header: Option<(Version, sequence::Header)>,
-}
-
-/// A version of a file: the number of LMDB's transaction that made it, and that of the file.
-type Version = (u64, u32);
-
-impl Long {
-    /// Which object it is.
-    pub fn id(&self) -> ObjectId {
-        self.id
-    }
-
-    /// What it is.
-    pub fn kind(&self) -> ContainerKind {
-        self.kind
-    }
-
-    /// How many elements, items, members or bytes it has.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// What tells later whether it still is the same.
-    pub fn stamp(&self) -> Stamp {
-        self.stamp
-    }
-}
-
 impl ContainerView {
     /// What it is.
     pub fn kind(&self) -> ContainerKind {
         match self {
             Self::Record(_, container) => container.kind,
-            Self::Long(long) => long.kind,
+            Self::Long(long) => long.kind(),
         }
     }
 
@@ -146,7 +110,7 @@ impl ContainerView {
                 bytes_of(held.record()?, *container).map(|bytes| bytes.len() as u64)
             }
             Self::Record(_, container) => Ok(container.len() as u64),
-            Self::Long(long) => Ok(long.len),
+            Self::Long(long) => Ok(long.len()),
         }
     }
 
@@ -308,8 +272,8 @@ pub type Keep<'a> = &'a dyn Fn(&[u8], bool) -> Result<Held>;
 pub struct Tables<'a> {
     inner: &'a dyn ReadTables,
     live: &'a Live,
-    /// Of a version.
-    version: Option<Version>,
+    /// The version that they are of.
+    snapshot: Option<&'a Snapshot>,
 }
 
 impl std::fmt::Debug for Tables<'_> {
@@ -320,13 +284,17 @@ impl std::fmt::Debug for Tables<'_> {
 
 impl<'a> Tables<'a> {
     pub(crate) fn new(tables: &'a dyn ReadTables, memory: &'a Memory) -> Self {
-        Self { inner: tables, live: &memory.live, version: None }
+        Self { inner: tables, live: &memory.live, snapshot: None }
     }
 
     fn of_version(read: &'a ReadTransaction) -> Self {
         let snapshot = read.snapshot();
-        let version = Some((snapshot.txn_id(), snapshot.store().id()));
-        Self { inner: snapshot, live: &read.memory().live, version }
+        Self { inner: snapshot, live: &read.memory().live, snapshot: Some(snapshot) }
+    }
+
+    /// The version that they are of.
+    pub(super) fn snapshot(&self) -> Option<&'a Snapshot> {
+        self.snapshot
     }
 }
 
@@ -375,8 +343,7 @@ pub trait ReadObjects {
     /// `Corrupted` when the file is damaged; `InvalidKey` past the end; `Stale` when it is gone.
     fn element(&self, long: &Long, index: u64) -> Result<Element> {
         self.look(|tables, keep| {
-            let (place, header) = sequence_of(tables, long, index)?;
-            let (first, stored) = sequence::leaf(tables, place, &header, index)?;
+            let (first, stored) = long.leaf(tables, index, true)?;
             let frame = Frame::decode(stored)?;
             let at = (index - first) as usize;
             let leaf = Leaf::open(&frame)?;
@@ -398,8 +365,7 @@ pub trait ReadObjects {
     /// As [`ReadObjects::element`].
     fn run(&self, long: &Long, index: u64) -> Result<Run> {
         self.look(|tables, keep| {
-            let (place, header) = sequence_of(tables, long, index)?;
-            let (first, stored) = sequence::leaf(tables, place, &header, index)?;
+            let (first, stored) = long.leaf(tables, index, false)?;
             let frame = Frame::decode(stored)?;
             let elements = match Leaf::open(&frame)? {
                 Leaf::Mixed(_, tuple) => {
@@ -428,10 +394,10 @@ pub trait ReadObjects {
             // NaN may be a member, but it equals nothing, not even itself.
             return key.encode_allowing_nan(&mut ordered).map(|()| None);
         }
-        self.look(|tables, keep| match table::find(tables, Place::new(long.id), &ordered)? {
+        self.look(|tables, keep| match table::find(tables, Place::new(long.id()), &ordered)? {
             None => Ok(None),
             Some(found) => {
-                let members = Members::open(long.kind, found.own, found.chunk, keep)?;
+                let members = Members::open(long.kind(), found.own, found.chunk, keep)?;
                 Ok(Some((members, found.position)))
             }
         })
@@ -445,10 +411,11 @@ pub trait ReadObjects {
     /// `Corrupted` when the file is damaged.
     fn members(&self, long: &Long, from: u64, backward: bool) -> Result<Option<(Members, usize)>> {
         self.look(|tables, keep| {
-            let Some((own, stored)) = table::chunk_from(tables, Place::new(long.id), from, backward)? else {
+            let Some((own, stored)) = table::chunk_from(tables, Place::new(long.id()), from, backward)?
+            else {
                 return Ok(None);
             };
-            let members = Members::open(long.kind, own, stored, keep)?;
+            let members = Members::open(long.kind(), own, stored, keep)?;
             let at = members.sequence.partition_point(|sequence| *sequence < from);
             let at = if !backward || members.sequence.get(at) == Some(&from) {
                 at
@@ -477,28 +444,18 @@ fn object_in(
         Some(Located::Long { stored }) => {
             let place = Place::new(id);
             let stamp = Stamp::of(Frame::decode(stored)?.payload);
-            let (kind, len, header) = match kind_of(stored)? {
-                kind @ (ContainerKind::List | ContainerKind::ByteArray) => {
+            let long = match kind_of(stored)? {
+                ContainerKind::List | ContainerKind::ByteArray => {
                     let header = sequence::header(tables, place)?.ok_or(Error::Stale)?;
-                    (kind, header.len, tables.version.map(|version| (version, header)))
+                    Long::of_sequence(id, stamp, header, tables.snapshot.map(Version::of))
                 }
-                kind => (kind, table::header(tables, place)?.ok_or(Error::Stale)?.len, None),
+                kind => {
+                    Long::of_table(id, stamp, kind, table::header(tables, place)?.ok_or(Error::Stale)?.len)
+                }
             };
-            Ok(Some(ContainerView::Long(Long { id, kind, len, stamp, header })))
+            Ok(Some(ContainerView::Long(long)))
         }
     }
-}
-
-fn sequence_of(tables: &Tables<'_>, long: &Long, index: u64) -> Result<(Place, sequence::Header)> {
-    let place = Place::new(long.id);
-    let header = match long.header {
-        Some((version, header)) if tables.version == Some(version) => header,
-        _ => sequence::header(tables, place)?.ok_or(Error::Stale)?,
-    };
-    if index >= header.len {
-        return Err(outside(index as usize, header.len as usize));
-    }
-    Ok((place, header))
 }
 
 impl ReadObjects for ReadTransaction {

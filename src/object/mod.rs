@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod container;
 pub(crate) mod entry_ref;
 pub(crate) mod held;
+pub(crate) mod long;
 pub(crate) mod moment;
 pub(crate) mod read_transaction;
 pub(crate) mod scope;

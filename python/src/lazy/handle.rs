@@ -67,6 +67,7 @@ enum Last {
 }
 
 /// Where in a version.
+#[derive(Clone)]
 enum Found {
     Record(Location, Container),
     Long(Arc<Long>),
@@ -179,8 +180,19 @@ impl Handle {
         py: Python<'_>,
         work: impl FnOnce(&Glance<'_>) -> PyResult<R>,
     ) -> PyResult<Option<R>> {
+        self.glance_or(py, work, |_| Ok(None))
+    }
+
+    /// As [`Handle::glance`]; `long` does something with a view of what is no part of a record.
+    #[inline]
+    pub(crate) fn glance_or<R>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Glance<'_>) -> PyResult<R>,
+        long: impl FnOnce(&View) -> PyResult<Option<R>>,
+    ) -> PyResult<Option<R>> {
         match self {
-            Self::Object(object) => object.glance(py, work),
+            Self::Object(object) => object.glance(py, work, long),
             Self::Fixed(_) => Ok(None),
         }
     }
@@ -387,19 +399,26 @@ impl Object {
         &self,
         py: Python<'_>,
         work: impl FnOnce(&Glance<'_>) -> PyResult<R>,
+        long: impl FnOnce(&View) -> PyResult<Option<R>>,
     ) -> PyResult<Option<R>> {
         self.check()?;
         let Some(read) = self.access.version(py)? else { return Ok(None) };
-        let (location, container) = match &*self.last() {
-            Some(Last::Version { version, found: Found::Record(location, container) })
-                if *version == read.version() && read.has(*location) =>
-            {
-                (*location, *container)
+        let found = match &*self.last() {
+            Some(Last::Version { version, found }) if *version == read.version() && found.is_in(&read) => {
+                found.clone()
             }
             _ => return Ok(None),
         };
-        let record = read.record(location).or_raise()?;
-        work(&Glance { object: self, read: &read, location, record, container }).map(Some)
+        match found {
+            Found::Record(location, container) => {
+                let record = read.record(location).or_raise()?;
+                work(&Glance { object: self, read: &read, location, record, container }).map(Some)
+            }
+            Found::Long(found) => {
+                let content = Content::Long(found, Arc::clone(&self.access));
+                long(&View { reader: Reader::Version(read), content })
+            }
+        }
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Last>> {

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{convert::decode, errors::OrRaise};
 
+/// What is said of an index that leads nowhere.
+const OUTSIDE: &str = "list index out of range";
+
 /// A stored list, read as far as it is used; what changes it changes what is stored.
 ///
 /// It has the whole interface of ``list``. Slices, sums and copies are plain lists, whose nested containers are lazy.
@@ -25,16 +28,20 @@ lazy_class!(LazyList, "list", {
     fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let index = Index::of(index, "list")?;
         if let Index::At(at) = index
-            && let Some(found) = self.0.glance(py, |glance| {
-                let at = position(at, glance.container.len(), "list index out of range")?;
-                decode::glanced(py, glance, glance.record.item(glance.container, at).or_raise()?)
-            })?
+            && let Some(found) = self.0.glance_or(
+                py,
+                |glance| {
+                    let at = position(at, glance.container.len(), OUTSIDE)?;
+                    decode::glanced(py, glance, glance.record.item(glance.container, at).or_raise()?)
+                },
+                |view| view.item(py, position(at, view.len()?, OUTSIDE)?).map(Some),
+            )?
         {
             return Ok(found);
         }
         let view = self.0.view(py)?;
         match index {
-            Index::At(at) => view.item(py, position(at, view.len()?, "list index out of range")?),
+            Index::At(at) => view.item(py, position(at, view.len()?, OUTSIDE)?),
             Index::Slice(cut) => Ok(PyList::new(py, cut.over(view.len()?).items(py, &view)?)?.into_any()),
         }
     }
@@ -203,7 +210,7 @@ lazy_class!(LazyList, "list", {
     #[pyo3(signature = (index, /))]
     fn view<'py>(&self, py: Python<'py>, index: isize) -> PyResult<Bound<'py, PyMemoryView>> {
         let view = self.0.view(py)?;
-        memory::of_element(py, &view, position(index, view.len()?, "list index out of range")?)
+        memory::of_element(py, &view, position(index, view.len()?, OUTSIDE)?)
     }
 
     #[classattr]

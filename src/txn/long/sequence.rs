@@ -33,9 +33,13 @@ mod splice;
 mod tests;
 mod write;
 
-pub(crate) use self::{check::check, node::Header, splice::splice};
+pub(crate) use self::{
+    check::check,
+    node::{Header, node},
+    splice::splice,
+};
 use self::{
-    node::{Branch, Child, node, read_header, tree},
+    node::{Branch, Child, read_header, tree},
     write::TreeWriter,
 };
 use super::{
@@ -95,15 +99,28 @@ pub(crate) fn leaf<'t>(
     header: &Header,
     index: u64,
 ) -> Result<(u64, &'t [u8])> {
+    leaf_by(header, index, |number, _| node(tables, place, number))
+}
+
+/// As [`leaf`], where `node` gives the stored bytes of a node by its number, and is told whether it is a leaf.
+///
+/// # Errors
+///
+/// As [`leaf`]; those of `node`.
+pub(crate) fn leaf_by<'t>(
+    header: &Header,
+    index: u64,
+    mut node: impl FnMut(u32, bool) -> Result<&'t [u8]>,
+) -> Result<(u64, &'t [u8])> {
     let mut at = header.top(index)?;
     let mut first = 0;
     for _ in 1..header.height {
-        let branch = Branch::open(node(tables, place, at)?)?;
+        let branch = Branch::open(node(at, false)?)?;
         let (child, before) = branch.find(index - first)?;
         first += before;
         at = child;
     }
-    Ok((first, node(tables, place, at)?))
+    Ok((first, node(at, true)?))
 }
 
 /// Puts the elements into another order: the one at each index becomes that which was at the index that `order` has

@@ -164,7 +164,7 @@ pub(super) fn read_header(tables: &impl ReadTables, place: Place) -> Result<Head
 }
 
 /// The stored bytes of a node.
-pub(super) fn node(tables: &impl ReadTables, place: Place, number: u32) -> Result<&[u8]> {
+pub(crate) fn node(tables: &impl ReadTables, place: Place, number: u32) -> Result<&[u8]> {
     let stored = tables.get(Table::Objects, &place.part(&number.to_be_bytes()))?;
     stored.ok_or_else(|| Error::corrupted(format!("node {number} of a long sequence is missing")))
 }
