@@ -52,4 +52,9 @@ mod _oocmap {
         vacuum::Vacuum,
         views::{ItemsView, KeysView, MapRange, ValuesView},
     };
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::lazy::iterators::hasten(module.py())
+    }
 }

@@ -6,15 +6,18 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// Something that is in use or not. A mutex would be locked and unlocked by an exchange each; this takes but one.
+use pyo3::Python;
+
+/// Something that is in use or not. A mutex would be locked and unlocked by an exchange each; this needs none where the
+/// interpreter has a lock.
 pub(crate) struct Exclusive<T> {
     is_used: AtomicBool,
     value: UnsafeCell<T>,
 }
 
 #[expect(unsafe_code, reason = "the compiler can't know what `is_used` keeps apart")]
-// SAFETY: the value is reached through a `Use` only, and of those `try_use` makes but one at a time; so it goes from
-// thread to thread as if it were sent.
+// SAFETY: the value is reached through a `Use` only, and of those `try_use`, which takes the interpreter or an exchange,
+// makes but one at a time; so it goes from thread to thread as if it were sent.
 unsafe impl<T: Send> Sync for Exclusive<T> {}
 
 /// The right to use it.
@@ -27,8 +30,25 @@ impl<T> Exclusive<T> {
 
     /// Uses it, unless someone does already.
     #[inline]
-    pub(crate) fn try_use(&self) -> Option<Use<'_, T>> {
-        (!self.is_used.swap(true, Ordering::Acquire)).then(|| Use(self))
+    pub(crate) fn try_use(&self, _: Python<'_>) -> Option<Use<'_, T>> {
+        (!self.was_used()).then(|| Use(self))
+    }
+
+    /// Notes that it is used, and answers whether it was already.
+    #[inline]
+    #[cfg(not(Py_GIL_DISABLED))]
+    fn was_used(&self) -> bool {
+        // Who has the interpreter is alone between the two.
+        let was_used = self.is_used.load(Ordering::Acquire);
+        self.is_used.store(true, Ordering::Relaxed);
+        was_used
+    }
+
+    /// Notes that it is used, and answers whether it was already.
+    #[inline]
+    #[cfg(Py_GIL_DISABLED)]
+    fn was_used(&self) -> bool {
+        self.is_used.swap(true, Ordering::Acquire)
     }
 }
 

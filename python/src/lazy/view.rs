@@ -69,6 +69,14 @@ impl Near {
         let at = index.checked_sub(neighbours.first)?;
         (at < neighbours.elements.len()).then(|| neighbours.elements.get(py, at))
     }
+
+    /// As [`Near::get`], of integers only.
+    #[inline]
+    pub(crate) fn int(&self, index: usize) -> Option<i64> {
+        let neighbours = self.0.as_ref()?;
+        let Elements::Ints(ints) = &neighbours.elements else { return None };
+        ints.get(index.checked_sub(neighbours.first)?).copied()
+    }
 }
 
 impl Elements {
@@ -101,11 +109,20 @@ impl Elements {
             Self::Ints(ints) => ints[at].into_pyobject(py)?.into_any(),
             Self::Floats(floats) => PyFloat::new(py, floats[at]).into_any(),
             Self::Bytes(bytes) => bytes[at].into_pyobject(py)?.into_any(),
-            Self::Mixed(source, tuple) => {
-                let record = source.held.record().or_raise()?;
-                decode::node(py, source, record.item(*tuple, at).or_raise()?)?
-            }
+            Self::Mixed(source, tuple) => return Self::mixed(py, source, *tuple, at),
         })
+    }
+
+    // Apart, so that numbers are not in its way.
+    #[inline(never)]
+    fn mixed<'py>(
+        py: Python<'py>,
+        source: &Source,
+        tuple: Container,
+        at: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let record = source.held.record().or_raise()?;
+        decode::node(py, source, record.item(tuple, at).or_raise()?)
     }
 }
 

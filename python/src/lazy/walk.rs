@@ -53,6 +53,13 @@ impl Cursor {
         }
     }
 
+    /// The integer that is at a position now, when it is one that was read already.
+    #[inline]
+    pub(crate) fn int(&self, index: usize) -> Option<i64> {
+        let int = self.near.int(index)?;
+        self.still.as_ref().is_some_and(Still::holds).then_some(int)
+    }
+
     /// The element that is at a position now, if there is one.
     #[inline]
     pub(crate) fn get<'py>(&mut self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -64,6 +71,7 @@ impl Cursor {
         self.look(py, index)
     }
 
+    #[inline(never)]
     fn look<'py>(&mut self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
         let node = |source: &Source, node: Node<'_>| decode::node(py, source, node).map(Some);
         if let Some((source, container)) = &self.fixed {

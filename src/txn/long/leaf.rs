@@ -124,14 +124,17 @@ impl<'a> Leaf<'a> {
 pub(super) fn unpack_ints(base: i64, width: usize, data: &[u8]) -> Result<Vec<i64>> {
     fn unpack<const WIDTH: usize>(base: i64, data: &[u8]) -> Option<Vec<i64>> {
         let (offsets, _) = data.as_chunks::<WIDTH>();
-        offsets
-            .iter()
-            .map(|offset| {
-                let mut bytes = [0; 8];
-                bytes[..WIDTH].copy_from_slice(offset);
-                base.checked_add_unsigned(u64::from_le_bytes(bytes))
-            })
-            .collect()
+        let mut is_large = false;
+        let values = offsets.iter().map(|offset| {
+            let mut bytes = [0; 8];
+            bytes[..WIDTH].copy_from_slice(offset);
+            let (value, overflows) = base.overflowing_add_unsigned(u64::from_le_bytes(bytes));
+            is_large |= overflows;
+            value
+        });
+        // Told at the end only, so that nothing stands in the way of many at once.
+        let values = values.collect();
+        (!is_large).then_some(values)
     }
     match width {
         1 => unpack::<1>(base, data),
