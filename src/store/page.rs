@@ -68,7 +68,6 @@ pub(super) fn damaged(number: u64, what: &str) -> Error {
     Error::corrupted(format!("page {number}: {what}"))
 }
 
-#[inline]
 /// How many bytes of nodes a leaf has room for.
 pub(super) fn leaf_room(page_size: usize) -> usize {
     page_size - PAGE_HEADER
@@ -83,6 +82,7 @@ pub(super) fn leaf_node(page_size: usize, key: &[u8], value: &[u8]) -> usize {
     node.next_multiple_of(2) + NODE_PLACE
 }
 
+#[inline]
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
