@@ -9,11 +9,15 @@ use crate::{
 
 /// How often someone who waits looks whether to go on.
 const POLL: Duration = Duration::from_millis(20);
+/// How long not to ask again. Asking may be a wait of its own, for Python, which short waits are spared.
+const ASK: Duration = Duration::from_millis(10);
 
 /// A wait that ends in time.
 pub struct Patience<'a> {
     limit: Option<Duration>,
     begun: Option<Instant>,
+    /// When it was asked whether to stop, or when the wait began.
+    asked: Option<Instant>,
     interrupted: Option<&'a mut dyn FnMut() -> bool>,
     was_interrupted: bool,
 }
@@ -27,7 +31,7 @@ impl std::fmt::Debug for Patience<'_> {
 impl<'a> Patience<'a> {
     /// Waits for at most so long, or for ever.
     pub fn new(limit: Option<Duration>) -> Self {
-        Self { limit, begun: None, interrupted: None, was_interrupted: false }
+        Self { limit, begun: None, asked: None, interrupted: None, was_interrupted: false }
     }
 
     /// Asks again and again, some fifty times a second, whether to stop waiting.
@@ -39,18 +43,29 @@ impl<'a> Patience<'a> {
 
     /// What to do next while waiting.
     pub(crate) fn next(&mut self) -> Wait {
-        if self.interrupted.as_mut().is_some_and(|interrupted| interrupted()) {
+        let now = Instant::now();
+        let begun = *self.begun.get_or_insert(now);
+        if self.is_interrupted(now) {
             self.was_interrupted = true;
             return Wait::GiveUp;
         }
-        let begun = *self.begun.get_or_insert_with(Instant::now);
         match self.limit {
             None => Wait::For(POLL),
-            Some(limit) => match limit.checked_sub(begun.elapsed()) {
+            Some(limit) => match limit.checked_sub(now - begun) {
                 Some(left) if !left.is_zero() => Wait::For(left.min(POLL)),
                 _ => Wait::GiveUp,
             },
         }
+    }
+
+    fn is_interrupted(&mut self, now: Instant) -> bool {
+        let Some(interrupted) = &mut self.interrupted else { return false };
+        if now - *self.asked.get_or_insert(now) < ASK {
+            return false;
+        }
+        let stops = interrupted();
+        self.asked = Some(Instant::now());
+        stops
     }
 
     /// Why the waiting ended without success.
