@@ -71,6 +71,32 @@ fn those_who_wait_together_share_a_commit() {
     assert_eq!(environment.read().unwrap().check(&mut |_, _| true).unwrap(), []);
 }
 
+/// Each commit expects those of the last one again: a thread less with every turn, and in the end one alone.
+#[test]
+fn those_who_stay_away_hold_up_no_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let environment = open(directory.path(), &Options::default());
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let environment = &environment;
+            scope.spawn(move || {
+                for turn in 0..TURNS * (number + 1) {
+                    assert!(put(environment, &format!("{number} {turn}"), turn as i64).unwrap());
+                }
+            });
+        }
+    });
+    for number in 0..THREADS {
+        let last = TURNS * (number + 1) - 1;
+        assert_eq!(get(&environment, &format!("{number} {last}")), Some(Value::from(last as i64)));
+    }
+    let alone = environment.read().unwrap().version();
+    for turn in 0..TURNS {
+        assert!(put(&environment, &format!("alone {turn}"), 0).unwrap());
+    }
+    assert_eq!(environment.read().unwrap().version(), alone + TURNS as u64, "each is a commit of its own");
+}
+
 #[test]
 fn none_is_lost_and_none_is_done_twice() {
     let directory = tempfile::tempdir().unwrap();

@@ -142,6 +142,43 @@ macro_rules! models {
                 other.join().unwrap();
             });
         }
+
+        /// One of two who wait is dismissed; the other goes in when the gate is free.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn who_is_dismissed_goes_away() {
+            explore(|| {
+                let gate = Arc::new(Gate::default());
+                let done = Arc::new(Mutex::<bool>::default());
+                assert_eq!(gate.enter(1, || Wait::GiveUp), Entry::Entered);
+                let dismissed = {
+                    let (gate, done) = (Arc::clone(&gate), Arc::clone(&done));
+                    thread::spawn(move || {
+                        let wait = || if *done.lock() { Wait::GiveUp } else { Wait::For(FOR_EVER) };
+                        match gate.enter_for(2, Some(20), wait) {
+                            Entry::Entered => {
+                                // It came when all was over.
+                                assert!(*done.lock(), "it went in with an errand that was to be done");
+                                gate.leave();
+                            }
+                            entry => assert_eq!(entry, Entry::GaveUp),
+                        }
+                    })
+                };
+                let other = {
+                    let gate = Arc::clone(&gate);
+                    thread::spawn(move || {
+                        let entry = gate.enter_for(3, Some(30), || Wait::For(FOR_EVER));
+                        assert_eq!(entry, Entry::Entered, "someone else was sent away");
+                        gate.leave();
+                    })
+                };
+                *done.lock() = true;
+                gate.dismiss(&[10, 20]);
+                dismissed.join().unwrap();
+                gate.leave();
+                other.join().unwrap();
+            });
+        }
     };
 }
 
@@ -175,11 +212,21 @@ fn who_waits_does_not_wait_twice() {
     sound::who_waits_does_not_wait_twice();
 }
 
+#[test]
+fn who_is_dismissed_goes_away() {
+    sound::who_is_dismissed_goes_away();
+}
+
 twin!(gate, gate_leaves_silently, all_get_in_alone, "deadlock");
 twin!(gate, gate_looks_only_before_asking, all_get_in_alone, "deadlock");
 twin!(gate, gate_lets_two_in, all_get_in_alone, "two are inside");
 twin!(gate, gate_lets_newcomers_overtake, first_come_first_served, "someone was overtaken");
 twin!(gate, gate_gives_up_silently, who_gives_up_holds_up_no_one, "deadlock");
-twin!(gate, gate_keeps_the_ticket, who_gives_up_holds_up_no_one, "the gate is free in the end");
+twin!(gate, gate_keeps_the_place, who_gives_up_holds_up_no_one, "the gate is free in the end");
 twin!(gate, gate_forgets_its_owner, no_one_waits_for_itself, "deadlock");
 twin!(gate, gate_forgets_who_waits, who_waits_does_not_wait_twice, "deadlock");
+twin!(gate, gate_calls_another, all_get_in_alone, "deadlock");
+twin!(gate, gate_dismisses_silently, who_is_dismissed_goes_away, "deadlock");
+twin!(gate, gate_does_not_see_a_dismissal, who_is_dismissed_goes_away, "deadlock");
+twin!(gate, gate_dismisses_no_one, who_is_dismissed_goes_away, "deadlock");
+twin!(gate, gate_dismisses_all, who_is_dismissed_goes_away, "someone else was sent away");

@@ -24,7 +24,7 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
 macro_rules! models {
     ($module:ident) => {
         use super::{
-            Arc, FOR_EVER, explore,
+            Arc, Duration, FOR_EVER, explore,
             gate::{Entry, Gate, Wait},
             sync::Mutex,
             thread,
@@ -46,10 +46,13 @@ macro_rules! models {
                 while !self.group.is_done(ticket) {
                     let jobs = self.group.take(2, |_| true);
                     assert!(!jobs.is_empty(), "a job is lost");
+                    let errands: Vec<u64> = jobs.iter().map(|(ticket, _)| ticket.number()).collect();
+                    self.group.expect(jobs.len());
                     for (ticket, job) in jobs {
                         self.ran.lock().push(job);
                         self.group.finish(ticket, job * 10);
                     }
+                    self.gate.dismiss(&errands);
                 }
             }
 
@@ -64,7 +67,7 @@ macro_rules! models {
                             Wait::For(FOR_EVER)
                         }
                     };
-                    let entry = self.gate.enter(job, wait);
+                    let entry = self.gate.enter_for(job, Some(ticket.number()), wait);
                     if entry == Entry::Entered {
                         self.serve(ticket);
                         self.gate.leave();
@@ -150,6 +153,88 @@ macro_rules! models {
                 assert!(!group.is_done(tickets[0]), "the result was fetched");
             });
         }
+
+        /// A group of so many is done.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        fn run_group(group: &Group<u64, u64>, jobs: u64) {
+            let tickets: Vec<Ticket> = (0..jobs).map(|job| group.submit(job)).collect();
+            group.expect(group.take(9, |_| true).len());
+            for ticket in tickets {
+                group.finish(ticket, 0);
+                assert!(matches!(group.withdraw(ticket), Withdrawn::Done(0)));
+            }
+        }
+
+        /// A single writer comes again and again.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn who_is_alone_waits_for_no_one() {
+            loom::model(|| {
+                let group = Group::<u64, u64>::default();
+                for _ in 0..2 {
+                    group.submit(1);
+                    group.gather(FOR_EVER);
+                    group.expect(group.take(9, |_| true).len());
+                }
+            });
+        }
+
+        /// Two were done together while a third waited; one of them comes again, and so does the other.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn those_who_come_again_are_waited_for() {
+            explore(|| {
+                let group = Arc::new(Group::<u64, u64>::default());
+                let tickets = [1, 2].map(|job| group.submit(job));
+                let taken = group.take(2, |_| true);
+                group.submit(3);
+                group.expect(taken.len());
+                for ticket in tickets {
+                    group.finish(ticket, 0);
+                }
+                let other = {
+                    let group = Arc::clone(&group);
+                    thread::spawn(move || group.submit(1))
+                };
+                group.submit(2);
+                group.gather(FOR_EVER);
+                assert_eq!(group.take(9, |_| true).len(), 3, "it did not wait for all");
+                other.join().unwrap();
+            });
+        }
+
+        /// One of two never comes again: that is waited for in vain, and left out for a while then.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn who_stays_away_holds_up_no_one() {
+            explore(|| {
+                let group = Group::<u64, u64>::default();
+                run_group(&group, 2);
+                group.submit(1);
+                group.gather(Duration::ZERO);
+                assert_eq!(group.take(9, |_| true).len(), 1);
+                group.expect(2);
+                group.submit(1);
+                group.gather(FOR_EVER);
+                assert_eq!(group.take(9, |_| true).len(), 1);
+            });
+        }
+
+        /// They come late once, but are waited for again later.
+        #[allow(dead_code, reason = "each twin is put to one model")]
+        pub(super) fn who_was_late_is_waited_for_again() {
+            explore(|| {
+                let group = Arc::new(Group::<u64, u64>::default());
+                run_group(&group, 2);
+                group.submit(1);
+                group.gather(Duration::ZERO);
+                group.gather(FOR_EVER);
+                let other = {
+                    let group = Arc::clone(&group);
+                    thread::spawn(move || group.submit(2))
+                };
+                group.gather(FOR_EVER);
+                assert_eq!(group.take(9, |_| true).len(), 2, "it did not wait any more");
+                other.join().unwrap();
+            });
+        }
     };
 }
 
@@ -173,6 +258,26 @@ fn jobs_keep_their_order() {
     sound::jobs_keep_their_order();
 }
 
+#[test]
+fn who_is_alone_waits_for_no_one() {
+    sound::who_is_alone_waits_for_no_one();
+}
+
+#[test]
+fn those_who_come_again_are_waited_for() {
+    sound::those_who_come_again_are_waited_for();
+}
+
+#[test]
+fn who_stays_away_holds_up_no_one() {
+    sound::who_stays_away_holds_up_no_one();
+}
+
+#[test]
+fn who_was_late_is_waited_for_again() {
+    sound::who_was_late_is_waited_for_again();
+}
+
 twin!(group, group_numbers_none, each_job_is_run_once, "the result of another job");
 twin!(group, group_mixes_up_results, each_job_is_run_once, "the result of another job");
 twin!(group, group_forgets_results, each_job_is_run_once, "a job is lost");
@@ -183,3 +288,9 @@ twin!(group, group_takes_too_many, jobs_keep_their_order, "only one was wanted, 
 twin!(group, group_takes_what_does_not_suit, jobs_keep_their_order, "does not suit");
 twin!(group, group_drops_what_does_not_suit, jobs_keep_their_order, "something is missing");
 twin!(group, group_takes_a_later_one_for_it, jobs_keep_their_order, "it is done");
+twin!(group, group_gathers_more_than_expected, who_is_alone_waits_for_no_one, "deadlock");
+twin!(group, group_gathers_only_who_was_done, those_who_come_again_are_waited_for, "did not wait for all");
+twin!(group, group_joins_silently, those_who_come_again_are_waited_for, "deadlock");
+twin!(group, group_waits_for_who_is_there, those_who_come_again_are_waited_for, "deadlock");
+twin!(group, group_waits_in_vain_again, who_stays_away_holds_up_no_one, "deadlock");
+twin!(group, group_waits_never_again, who_was_late_is_waited_for_again, "did not wait any more");

@@ -1,12 +1,21 @@
 //! Small commits that wait together: whoever gets through the gate first commits them all.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
+
+/// How often waiting for others is left out, at most, after it was in vain.
+const MOST_LEFT_OUT: u32 = 63;
 
 /// What a caller asks for its job with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
+
+impl Ticket {
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// What has become of a job.
 #[derive(Debug)]
@@ -27,22 +36,45 @@ struct State<J, R> {
     /// The results that no one has fetched.
     done: Vec<(Ticket, R)>,
     next_ticket: u64,
+    /// How many wait as soon as all have come again who were there last.
+    expected: usize,
+    /// Whether someone waits for them.
+    is_gathering: bool,
+    /// How often the next ones go on without waiting for them, and how often that was after the last wait in vain.
+    left_out: u32,
+    leave_out: u32,
+}
+
+impl<J, R> State<J, R> {
+    fn is_complete(&self) -> bool {
+        self.waiting.len() >= self.expected
+    }
 }
 
 /// The jobs that wait for someone who does them, and their results.
 ///
-/// There is nothing to wait on here. Whoever has submitted a job waits at the gate until the job is done or the caller
+/// Nobody waits for a result here. Whoever has submitted a job waits at the gate until the job is done or the caller
 /// is inside; whoever is inside takes jobs and finishes each of them before leaving, which wakes the others.
 ///
 /// Invariant: a job is in the queue, with the one who took it, or replaced by its result, never in two of these places.
 #[derive(Debug)]
 pub(crate) struct Group<J, R> {
     state: Mutex<State<J, R>>,
+    complete: Condvar,
 }
 
 impl<J, R> Default for Group<J, R> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { waiting: VecDeque::new(), done: Vec::new(), next_ticket: 0 }) }
+        let state = State {
+            waiting: VecDeque::new(),
+            done: Vec::new(),
+            next_ticket: 0,
+            expected: 0,
+            is_gathering: false,
+            left_out: 0,
+            leave_out: 0,
+        };
+        Self { state: Mutex::new(state), complete: Condvar::default() }
     }
 }
 
@@ -53,7 +85,37 @@ impl<J, R> Group<J, R> {
         let ticket = Ticket(state.next_ticket);
         state.next_ticket += 1;
         state.waiting.push_back((ticket, job));
+        if state.is_gathering && state.is_complete() {
+            self.complete.notify_all();
+        }
         ticket
+    }
+
+    /// So many jobs that were taken will be finished now: those who wanted them may soon want something again, and join
+    /// those who wait already.
+    pub(crate) fn expect(&self, finished: usize) {
+        let mut state = self.state.lock();
+        state.expected = state.waiting.len() + finished;
+    }
+
+    /// Waits until as many jobs wait as are expected, for at most so long, and not at all where that was in vain lately.
+    /// Only the one who takes jobs may call it.
+    pub(crate) fn gather(&self, limit: Duration) {
+        let mut state = self.state.lock();
+        if state.is_complete() {
+            return;
+        }
+        if state.left_out > 0 {
+            state.left_out -= 1;
+            return;
+        }
+        let found = state.waiting.len();
+        state.is_gathering = true;
+        state = self.complete.wait_for(state, limit);
+        state.is_gathering = false;
+        let is_in_vain = state.waiting.len() <= found;
+        state.leave_out = if is_in_vain { MOST_LEFT_OUT.min(2 * state.leave_out + 1) } else { 0 };
+        state.left_out = state.leave_out;
     }
 
     /// Takes jobs in the order of arrival up to the first that does not suit, and no more than so many. Whoever takes

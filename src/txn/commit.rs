@@ -166,15 +166,23 @@ impl Core {
             self.flush_for_others();
             patience.next()
         };
-        match self.gate.enter(thread_token(), wait) {
+        match self.gate.enter_for(thread_token(), Some(ticket.number()), wait) {
             Entry::AlreadyInside => submitted.fetch().unwrap_or_else(|| Err(Self::already_inside())),
             Entry::GaveUp => submitted.fetch().unwrap_or_else(|| Err(patience.error())),
             Entry::Entered => {
+                // Another thread may have done it before this one came to the gate.
+                if self.jobs.is_done(ticket) {
+                    self.gate.leave();
+                    return submitted.fetch().unwrap_or(Err(Error::TransactionClosed));
+                }
+                // No other process waits meanwhile.
+                if let Some(limit) = self.pace.patience() {
+                    self.jobs.gather(limit);
+                }
                 let turn = self.turn(patience);
                 if turn.is_ok() {
                     self.commit_waiting(ticket);
                 }
-                // Those whose writes were done wake up when the turn ends.
                 let refusal = turn.map(drop).err();
                 submitted.fetch().unwrap_or_else(|| Err(refusal.unwrap_or(Error::Interrupted)))
             }
@@ -197,11 +205,17 @@ impl Core {
     }
 
     fn commit_jobs(self: &Arc<Self>, jobs: Vec<(Ticket, Job)>) {
+        let errands: Vec<u64> = jobs.iter().map(|(ticket, _)| ticket.number()).collect();
         let mut taken = Taken { jobs: &self.jobs, taken: jobs };
         let alone = taken.taken.len() == 1;
         let outcome = if alone { Ok(Vec::new()) } else { self.commit_together(&mut taken.taken) };
         match outcome {
-            Ok(results) if !alone => results.into_iter().for_each(|result| taken.finish(result)),
+            Ok(results) if !alone => {
+                self.jobs.expect(results.len());
+                for result in results {
+                    taken.finish(result);
+                }
+            }
             // Whether they are committed is open, so they can't be done again.
             Err(Error::CommitOutcomeUnknown(source)) => {
                 while !taken.taken.is_empty() {
@@ -213,10 +227,13 @@ impl Core {
             _ => {
                 while let Some((_, job)) = taken.taken.first_mut() {
                     let result = self.commit_alone(job);
+                    self.jobs.expect(taken.taken.len());
                     taken.finish(result);
                 }
             }
         }
+        // They go on at once; the next one to write waits until the turn ends.
+        self.gate.dismiss(&errands);
     }
 
     /// Does something in a write transaction that nothing else is committed with; answers for how long others had to wait
@@ -266,7 +283,9 @@ impl Core {
     }
 
     fn commit_alone(&self, job: &mut Job) -> Result<()> {
-        let ((), resized) = self.begin_and_end(job.kind, job.terms, |state| job.run(state, true))?;
+        let mut state = self.begin(job.kind, job.terms)?;
+        let worked = job.run(&mut state, true);
+        let ((), resized) = self.finish(state, worked, job.terms)?;
         self.note_resized(job.owner, resized);
         Ok(())
     }
@@ -274,9 +293,9 @@ impl Core {
     /// Commits several, each of which happens or not for itself; an error means that none did.
     fn commit_together(&self, jobs: &mut [(Ticket, Job)]) -> Result<Vec<Result<()>>> {
         let Some((_, first)) = jobs.first() else { return Ok(Vec::new()) };
-        let durability = first.terms.durability;
+        let terms = first.terms;
         debug_assert!(jobs.iter().all(|(_, job)| job.suits(first)));
-        let mut state = self.begin(first.kind, first.terms)?;
+        let mut state = self.begin(first.kind, terms)?;
         let mut results = Vec::new();
         let mut resized = Vec::new();
         for (_, job) in &mut *jobs {
@@ -299,10 +318,21 @@ impl Core {
             resized.push((job.owner, (after.0 - before.0, after.1 - before.1)));
             results.push(worked);
         }
-        Self::end(state, Ok(()), |tables| tables.commit(durability), Writer::abort)?;
+        self.finish(state, Ok(()), terms)?;
         for (owner, resized) in resized {
             self.note_resized(owner, resized);
         }
         Ok(results)
+    }
+
+    /// As [`Core::end`], and notes how long the commit takes.
+    fn finish<R>(
+        &self,
+        state: WriteState<Writer>,
+        worked: Result<R>,
+        terms: Terms,
+    ) -> Result<(R, (u64, u64))> {
+        let commit = |tables: Writer| self.pace.measure(|| tables.commit(terms.durability));
+        Self::end(state, worked, commit, Writer::abort)
     }
 }

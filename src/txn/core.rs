@@ -8,7 +8,7 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use super::{
-    commit::Jobs, deferred::Batch, memory::Memory, patience::Patience, read::Pinned,
+    commit::Jobs, deferred::Batch, memory::Memory, pace::Pace, patience::Patience, read::Pinned,
     shared_write::SharedWrite, thread::WriterThread, write::WriteState,
 };
 use crate::{
@@ -36,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) memory: Arc<Memory>,
     pub(super) gate: Gate,
     pub(super) jobs: Jobs,
+    pub(super) pace: Pace,
     /// The writes of this process that wait for their commit, and whether there are any.
     pub(super) batch: Mutex<Option<Batch>>,
     pub(super) has_batch: AtomicBool,
@@ -88,6 +89,7 @@ impl Core {
             memory: Arc::default(),
             gate: Gate::default(),
             jobs: Jobs::default(),
+            pace: Pace::default(),
             batch: Mutex::default(),
             has_batch: AtomicBool::new(false),
             beginning: Mutex::default(),

@@ -13,6 +13,7 @@ pub(crate) mod live;
 pub(crate) mod long;
 pub(crate) mod memory;
 pub(crate) mod objects;
+mod pace;
 pub(crate) mod patience;
 pub(crate) mod placing;
 pub(crate) mod read;
