@@ -275,7 +275,8 @@ def provenance(results: Results, present: list[str]) -> list[str]:
         "## How it was measured",
         "",
         'Small entries are `i -> "value number i"`; documents are nested dicts of about 60 leaves and 1 KB.',
-        "The map of 10 GB has texts of 4,000 bytes. Reading at random touches each key about once.",
+        "The map of 10 GB has texts of 4,000 bytes. Reading at random touches each key about once, in up to four passes",
+        "over the same keys in the same order, of which the best but the first counts.",
         "",
         "Versions: "
         + ", ".join(
