@@ -37,6 +37,7 @@ pub use load::{
     sorter::{SortedEntries, Sorter},
     store::Tell,
     text::{TextFormat, TextSource},
+    waiting::Waiting,
 };
 pub use object::{
     check::Problem,

@@ -27,6 +27,8 @@ from data import document, small
 ENTRIES = 20_000
 DOCUMENTS = 500
 LENGTH = 100_000
+AGAIN = 5000
+"""After so many look-ups a version remembers where entries are."""
 TRIES = 50
 
 
@@ -101,6 +103,10 @@ def entries(path: Path, operations: Operations) -> None:
         count("get, missing", lambda key: m.get(-1 - key), keys, stretches=9, holding=held)
         with m.snapshot() as s:
             count("get from a snapshot", lambda key: s[key], keys, together=3)
+            again = shuffled(AGAIN)
+            for key in islice(again, 2 * AGAIN):
+                s[key]
+            count("get from a snapshot, again", lambda key: s[key], again, together=3)
             count("entry of items()", lambda key: list(islice(s.range(key).items(), 10)), keys, times=10)
         with m.transaction() as tx:
             new = shuffled(ENTRIES, ENTRIES)

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oocmap::{Draft, EntryKey, Room, SortedEntries, Sorter, TextFormat, TextSource};
+use oocmap::{Draft, EntryKey, Room, SortedEntries, Sorter, TextFormat, TextSource, Waiting};
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,
@@ -46,46 +46,45 @@ fn sorter(access: &Access, memory: usize, workers: usize) -> Sorter {
 
 /// Entries that are stored together.
 pub(crate) enum Gathered {
-    /// As they came, and how many bytes they take, about.
-    Few { entries: Vec<(EntryKey, Draft)>, bytes: usize },
+    /// As they came.
+    Few(Waiting),
     /// Very many.
     Many(Sorter),
 }
 
 impl Gathered {
     pub(crate) fn new() -> Self {
-        Self::Few { entries: Vec::new(), bytes: 0 }
+        Self::Few(Waiting::default())
     }
 
     pub(crate) fn push(
         &mut self,
         py: Python<'_>,
         access: &Access,
-        key: EntryKey,
+        key: &EntryKey,
         draft: Draft,
     ) -> PyResult<()> {
         match self {
-            Self::Few { entries, bytes } => {
-                *bytes += draft.size() + size_of::<(EntryKey, Draft)>();
-                entries.push((key, draft));
-                if *bytes < FEW {
+            Self::Few(entries) => {
+                entries.push(key, draft);
+                if entries.size() < FEW {
                     return Ok(());
                 }
                 let mut sorter = sorter(access, MEMORY, usual_workers());
-                for (key, draft) in entries.drain(..) {
+                for (key, draft) in std::mem::take(entries).entries() {
                     push(py, &mut sorter, &key, &draft)?;
                 }
                 *self = Self::Many(sorter);
                 Ok(())
             }
-            Self::Many(sorter) => push(py, sorter, &key, &draft),
+            Self::Many(sorter) => push(py, sorter, key, &draft),
         }
     }
 
     /// Stores all of them in one transaction.
     pub(crate) fn store(self, py: Python<'_>, access: &Access) -> PyResult<()> {
-        let (mut entries, bytes) = match self {
-            Self::Few { entries, bytes } => (entries, bytes),
+        let mut entries = match self {
+            Self::Few(entries) => entries,
             Self::Many(sorter) => {
                 let entries = py.detach(|| sorter.finish()).or_raise()?;
                 return store(py, access, entries, &mut Progress::new(None)).map(|_| ());
@@ -95,12 +94,12 @@ impl Gathered {
             return Ok(());
         }
         // Neighbours share pages, so that sorted entries are cheaper to store; equal keys stay in their order.
-        entries.sort_by(|(left, _), (right, _)| left.ordered().cmp(right.ordered()));
-        let room = Room::Bytes(bytes + entries.len() * PAGE);
+        entries.sort();
+        let room = Room::Bytes(entries.size() + entries.len() * PAGE);
         let mut entries = Some(entries);
         access.change_all(py, room, |scope| {
             let entries = scope.take(&mut entries)?;
-            scope.put_all(entries)
+            scope.put_all(entries.entries())
         })
     }
 }

@@ -76,7 +76,9 @@ def ascending(draw: st.DrawFn) -> list[tuple[Any, Any]]:
     return pairs
 
 
-@given(updates=st.lists(ascending(), min_size=1, max_size=4), way=st.sampled_from(["alone", "inside", "nested"]))
+@given(
+    updates=st.lists(ascending(), min_size=1, max_size=4), way=st.sampled_from(["alone", "inside", "nested"])
+)
 def test_updates_in_the_order_of_the_keys_leave_what_a_dict_holds(
     tmp_path_factory: pytest.TempPathFactory, updates: list[list[tuple[Any, Any]]], way: str
 ) -> None:

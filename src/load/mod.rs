@@ -10,6 +10,7 @@ pub(crate) mod sorter;
 mod spill;
 pub(crate) mod store;
 pub(crate) mod text;
+pub(crate) mod waiting;
 
 #[cfg(test)]
 mod tests;
