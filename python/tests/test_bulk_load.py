@@ -120,9 +120,11 @@ def test_pairs_of_every_kind_are_taken(path: Path) -> None:
         pass
 
     with OOCMap(path) as m:
-        m.update([(1, 2), [3, 4], "56", Pair((7, 8)), iter((9, 10))])
+        pairs: list[Any] = [(1, 2), [3, 4], "56", Pair((7, 8)), iter((9, 10))]
+        m.update(pairs)
         assert m == {1: 2, 3: 4, "5": "6", 7: 8, 9: 10}
-        for wrong in ((1,), (1, 2, 3), (), [1], "123"):
+        others: list[Any] = [(1,), (1, 2, 3), (), [1], "123"]
+        for wrong in others:
             with pytest.raises(ValueError, match=f"#1 has length {len(wrong)}; 2 is required"):
                 m.update([(11, 12), wrong])
         with pytest.raises(TypeError):
