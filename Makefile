@@ -78,8 +78,8 @@ lint-python: $(VENV)/.dev-tools ## Check the Python sources
 	VIRTUAL_ENV=$(CURDIR)/.venv-peers $(BIN)/maturin develop --release --locked --manifest-path benches/limit/Cargo.toml
 	@touch $@
 
-bench: $(VENV)/.extension $(VENV)/.dev-tools .venv-peers/.limit .venv-predecessor/.installed ## Measure all peers (WORK=get,load-* SCRATCH=directory); write docs/benchmarks.md
-	$(BIN)/python benches/python --work '$(WORK)' $(if $(SCRATCH),--scratch '$(SCRATCH)') --docs docs
+bench: $(VENV)/.extension $(VENV)/.dev-tools .venv-peers/.limit .venv-predecessor/.installed ## Measure all peers (WORK=get,load-* ROUNDS=3 PATIENCE=5 SCRATCH=directory); write docs/benchmarks.md
+	$(BIN)/python benches/python --work '$(WORK)' $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(PATIENCE),--patience '$(PATIENCE)') $(if $(SCRATCH),--scratch '$(SCRATCH)') --docs docs
 
 bench-rust: ## Measure the engine in Rust beside heed; write docs/benchmarks.md
 	$(MAKE) bench WORK=rust

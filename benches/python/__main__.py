@@ -28,6 +28,12 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--engines", metavar="NAMES", help="engines, with commas (all)")
     parser.add_argument("--count", type=int, help="how many small entries; all else grows with it (200000)")
     parser.add_argument("--rounds", type=int, help="how many rounds, of which the best counts (5)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="SECONDS",
+        help="how long one measurement may take, for which slow engines do fewer operations (20)",
+    )
     parser.add_argument("--quick", action="store_true", help="a tiny run, to see whether all works")
     parser.add_argument(
         "--scratch", type=Path, metavar="DIR", help="where stores are made, best on a disk (temporary)"
@@ -55,8 +61,9 @@ def options_of() -> argparse.Namespace:
     settings = Settings(200, 1, 0.5, 60.0) if options.quick else Settings()
     settings.count = options.count or settings.count
     settings.rounds = options.rounds or settings.rounds
-    if settings.count < 100 or settings.rounds < 1:
-        parser.error("--count must be 100 or more, and --rounds 1 or more")
+    settings.patience = options.patience or settings.patience
+    if settings.count < 100 or settings.rounds < 1 or settings.patience < 0.1:
+        parser.error("--count must be 100 or more, --rounds 1 or more, and --patience 0.1 or more")
     options.settings = settings
     options.json = options.json or (RESULTS if options.whole else None)
     return options

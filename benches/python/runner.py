@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from works import COUNT, STORES, Store, Work
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("worker.py")
 HOMES = {"peers": ROOT / ".venv-peers/bin/python", "predecessor": ROOT / ".venv-predecessor/bin/python"}
-LONGEST = 900.0
+LONGEST = 300.0
 """After so many seconds a worker is ended."""
 LONGEST_LARGE = 3600.0
 
@@ -40,7 +41,7 @@ class Settings:
     rounds: int = 5
     patience: float = 20.0
     longest: float = LONGEST
-    say: Callable[[str], None] = print
+    say: Callable[[str], None] = partial(print, flush=True)
 
 
 @dataclass

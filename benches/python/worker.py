@@ -31,7 +31,7 @@ def load(engine: Engine, kind: str, count: int) -> float:
 
 def affordable(engine: type[Engine], run: Run, kind: str) -> int:
     """Return how many entries an engine can load in the time there is."""
-    count, took, exponent = min(FIRST, run.count), 0.0, 1.0
+    count, took, exponent = min(max(1, FIRST // FACTOR), run.count), 0.0, 1.0
     while True:
         with tempfile.TemporaryDirectory(dir=run.directory) as directory:
             tried = engine(Path(directory))
@@ -41,7 +41,7 @@ def affordable(engine: type[Engine], run: Run, kind: str) -> int:
         if before:
             # With some engines each entry takes the longer, the more there are.
             exponent = min(2.0, max(1.0, math.log(took / before, FACTOR)))
-        if count >= run.count or took * FACTOR**2 > run.patience:
+        if count >= run.count or (before and took * FACTOR**2 > run.patience):
             break
         count *= FACTOR
         if count > run.count:
