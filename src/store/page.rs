@@ -351,6 +351,30 @@ impl<'p> Page<'p> {
         u16_at(self.bytes, PAGE_HEADER + 2 * index).map(usize::from)
     }
 
+    /// Where in a page it is said where a node begins.
+    #[inline]
+    pub(super) fn place_of(index: usize) -> u64 {
+        (PAGE_HEADER + NODE_PLACE * index) as u64
+    }
+
+    /// The node of which it is said there where it begins.
+    #[inline]
+    pub(super) fn index_of(place: u64) -> usize {
+        (place as usize).saturating_sub(PAGE_HEADER) / NODE_PLACE
+    }
+
+    /// Whether a key sorts between a node and the one before it.
+    #[inline]
+    pub(super) fn is_between(&self, index: usize, key: &[u8]) -> bool {
+        let Some(before) = index.checked_sub(1).filter(|_| index < self.count) else { return false };
+        match (self.key_and_rest(before), self.key_and_rest(index)) {
+            (Some((before, _)), Some((behind, _))) => {
+                compare(before, key) == Ordering::Less && compare(key, behind) == Ordering::Less
+            }
+            _ => false,
+        }
+    }
+
     /// The number of the page.
     #[inline]
     pub(super) fn number(&self) -> u64 {

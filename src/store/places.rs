@@ -4,11 +4,15 @@
 //! this is a part of. The table is a cache that each key has one cell in, which belongs to whoever was read last; a cell is
 //! one word, so threads need no lock. What a cell tells is checked like anything else: the bounds of the node, and its key.
 
-use std::hash::Hasher;
+use std::{hash::Hasher, io};
 
+use memmap2::MmapMut;
 use rustc_hash::FxHasher;
 
-use super::{page::Tree, tree::Pages};
+use super::{
+    page::Tree,
+    tree::{Pages, Place},
+};
 use crate::{
     error::Result,
     sync::{AtomicU64, OnceLock, Ordering},
@@ -18,16 +22,20 @@ use crate::{
 const WARM: u64 = 4096;
 /// The least and the most cells that a table has; the most are 4 MiB.
 pub(super) const CELLS: (u64, u64) = (1 << 10, 1 << 19);
-/// How many bits of a cell tell where the node is, in units of two bytes, which nodes are aligned to; the others are of
-/// the key's hash. A cell of zero is empty: the first pages of a file have no nodes.
+/// How many bits of a cell tell where the node is, in units of two bytes, which all that is found is aligned to; the others
+/// are of the key's hash. A cell of zero is empty: the first pages of a file have no nodes.
 pub(super) const PLACE_BITS: u32 = 44;
+/// Tells that the key is in no node, but in a gap.
+const GAP: u64 = 1 << (PLACE_BITS - 1);
+/// As large as the pages that a processor finds large tables faster in, as far as Linux has them to spare.
+const LARGE_PAGE: usize = 2 << 20;
 
 /// Where the entries of one table of one version were found.
 #[derive(Default)]
 pub(super) struct Places {
     /// How often it was looked for an entry, as long as there is no table; threads may overlook each other's.
     walks: AtomicU64,
-    cells: OnceLock<Box<[AtomicU64]>>,
+    cells: OnceLock<Cells>,
 }
 
 impl Places {
@@ -39,19 +47,29 @@ impl Places {
             return pages.get(tree, key);
         };
         let hash = hash(key);
-        let cell = &cells[hash as usize & (cells.len() - 1)];
+        let cell = cells.of(hash);
         let held = cell.load(Ordering::Relaxed);
         if held != 0 && (held ^ hash) >> PLACE_BITS == 0 {
-            let offset = (held << 1) & ((2 << PLACE_BITS) - 1);
-            if let Some(value) = pages.get_at(tree, offset, key)? {
+            let offset = (held & (GAP - 1)) << 1;
+            if held & GAP != 0 {
+                if pages.is_in_gap(offset, key) {
+                    return Ok(None);
+                }
+            } else if let Some(value) = pages.get_at(tree, offset, key)? {
                 return Ok(Some(value));
             }
         }
-        let Some((offset, value)) = pages.find(tree, key)? else { return Ok(None) };
-        if offset % 2 == 0 && offset >> 1 >> PLACE_BITS == 0 {
-            cell.store(hash >> PLACE_BITS << PLACE_BITS | offset >> 1, Ordering::Relaxed);
+        let (value, place) = pages.find(tree, key)?;
+        if let Some(place) = place {
+            let (kind, offset) = match place {
+                Place::Node(offset) => (0, offset),
+                Place::Gap(offset) => (GAP, offset),
+            };
+            if offset % 2 == 0 && offset >> 1 < GAP {
+                cell.store(hash >> PLACE_BITS << PLACE_BITS | kind | offset >> 1, Ordering::Relaxed);
+            }
         }
-        Ok(Some(value))
+        Ok(value)
     }
 
     fn count(&self, tree: &Tree) {
@@ -64,8 +82,48 @@ impl Places {
 
     #[cold]
     fn grow(&self, tree: &Tree) {
-        let cells = tree.entries.saturating_mul(2).clamp(CELLS.0, CELLS.1).next_power_of_two();
-        self.cells.get_or_init(|| (0..cells).map(|_| AtomicU64::new(0)).collect());
+        let count = tree.entries.saturating_mul(2).clamp(CELLS.0, CELLS.1).next_power_of_two();
+        // Where there is no memory it goes without.
+        if let Ok(cells) = Cells::new(count as usize) {
+            let _ = self.cells.set(cells);
+        }
+    }
+}
+
+/// Cells, of which there are a power of two.
+struct Cells {
+    memory: MmapMut,
+    /// Where in the memory they begin, in cells.
+    first: usize,
+    count: usize,
+}
+
+impl Cells {
+    fn new(count: usize) -> io::Result<Self> {
+        let bytes = count * size_of::<AtomicU64>();
+        let spare = if bytes < LARGE_PAGE { 0 } else { LARGE_PAGE };
+        let memory = MmapMut::map_anon(bytes + spare)?;
+        let mut first = 0;
+        #[cfg(target_os = "linux")]
+        if spare > 0 {
+            first = memory.as_ptr().align_offset(LARGE_PAGE).min(spare) / size_of::<AtomicU64>();
+            // It is but a wish.
+            let _ = memory.advise(memmap2::Advice::HugePage);
+        }
+        Ok(Self { memory, first, count })
+    }
+
+    /// The cell that a hash belongs to.
+    #[inline]
+    #[expect(unsafe_code, reason = "there is no safe way to look at mapped memory as atomics")]
+    fn of(&self, hash: u64) -> &AtomicU64 {
+        let index = self.first + (hash as usize & (self.count - 1));
+        #[expect(clippy::cast_ptr_alignment, reason = "mapped memory begins with a page")]
+        let cells = self.memory.as_ptr().cast::<AtomicU64>();
+        // SAFETY: `new` has mapped so many cells from `first` on.
+        let cell = unsafe { cells.add(index) };
+        // SAFETY: it is zero at first, lives as long as `self`, and nobody looks at it but through this.
+        unsafe { &*cell }
     }
 }
 

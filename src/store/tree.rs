@@ -111,16 +111,31 @@ impl<'m> Pages<'m> {
         self.value_in(tree, self.leaf_for(tree, key)?, key)
     }
 
-    /// As [`Pages::get`], and where the node is, for [`Pages::get_at`].
+    /// As [`Pages::get`], and where that was found.
     #[inline]
-    pub(super) fn find(self, tree: &Tree, key: &[u8]) -> Result<Option<(u64, &'m [u8])>> {
+    pub(super) fn find(self, tree: &Tree, key: &[u8]) -> Result<(Option<&'m [u8]>, Option<Place>)> {
         if tree.root == NO_PAGE {
-            return Ok(None);
+            return Ok((None, None));
         }
         let leaf = self.leaf_for(tree, key)?;
-        let (index, true) = leaf.lower_bound(key)? else { return Ok(None) };
-        let offset = leaf.number() * self.page_size as u64 + leaf.offset(index)?;
-        Ok(self.entry(tree, leaf, index)?.map(|(_, value)| (offset, value)))
+        let start = leaf.number() * self.page_size as u64;
+        let (index, exact) = leaf.lower_bound(key)?;
+        if !exact {
+            // Before the first and behind the last one it is the branches that tell what is not there.
+            let is_within = index > 0 && index < leaf.count();
+            return Ok((None, is_within.then(|| Place::Gap(start + Page::place_of(index)))));
+        }
+        let place = Place::Node(start + leaf.offset(index)?);
+        Ok(self.entry(tree, leaf, index)?.map_or((None, None), |(_, value)| (Some(value), Some(place))))
+    }
+
+    /// Whether a key is not there because it would be in a gap that [`Pages::find`] found in the same version.
+    #[inline]
+    pub(super) fn is_in_gap(self, gap: u64, key: &[u8]) -> bool {
+        let within = gap & (self.page_size as u64 - 1);
+        let number = (gap - within) >> self.page_size.trailing_zeros();
+        let leaf = self.page(number, PageKind::Leaf);
+        leaf.is_ok_and(|leaf| leaf.is_between(Page::index_of(within), key))
     }
 
     /// The value of a key whose node [`Pages::find`] found there in the same version; nothing if it is another's.
@@ -262,6 +277,15 @@ impl<'m> Pages<'m> {
         let mut walk = Walk::from(tree, self.position(tree, from, direction)?, direction);
         walk.next(self)
     }
+}
+
+/// Where in a version something was found, in bytes from its beginning on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The node of an entry.
+    Node(u64),
+    /// Between two nodes of a leaf: where it is said where the second one begins.
+    Gap(u64),
 }
 
 /// One level of a path: a page and a node in it.

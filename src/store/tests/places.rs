@@ -35,6 +35,12 @@ fn entries_are_found_where_they_were_and_each_version_has_its_own() {
             [&number.wrapping_mul(0x9E37_79B1).to_be_bytes()[..], &random.bytes(len)].concat()
         })
         .collect();
+    // Others are never there: before and behind all, and between those that are.
+    let looked_up: Vec<Vec<u8>> = keys
+        .iter()
+        .cloned()
+        .chain(keys.iter().step_by(3).flat_map(|key| [key[..3].to_vec(), [key, &[0][..]].concat()]))
+        .collect();
     let mut model = Model::new();
     let mut versions: Vec<(Snapshot, Model)> = Vec::new();
     for _ in 0..5 {
@@ -56,14 +62,14 @@ fn entries_are_found_where_they_were_and_each_version_has_its_own() {
         writer.commit(Durability::NoMetaSync).unwrap();
         versions.push((store.snapshot().unwrap(), model.clone()));
         for (turn, (snapshot, model)) in versions.iter().enumerate() {
-            look_up(snapshot, model, &keys, turn as u64);
+            look_up(snapshot, model, &looked_up, turn as u64);
         }
     }
     // Threads that read one version overwrite each other's cells.
     thread::scope(|scope| {
         for turn in 0..4 {
             let (snapshot, model) = &versions[turn % 2];
-            let keys = &keys;
+            let keys = &looked_up;
             scope.spawn(move || look_up(snapshot, model, keys, 100 + turn as u64));
         }
     });
@@ -80,15 +86,24 @@ fn keys_whose_hashes_agree_are_told_apart() {
         .map(u64::to_be_bytes)
         .find_map(|key| others.insert(seen(&key), key).map(|other| (key, other)))
         .unwrap();
-    let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
-    for key in [one, other] {
-        writer.put(Table::Entries, &key, &key).unwrap();
-    }
-    writer.commit(Durability::NoMetaSync).unwrap();
-    let snapshot = store.snapshot().unwrap();
-    for _ in 0..LOOK_UPS {
+    for present in [&[one, other][..], &[one], &[other], &[]] {
+        let mut writer = store.begin_write(WriteKind::Normal, None).unwrap();
         for key in [one, other] {
-            assert_eq!(snapshot.get(Table::Entries, &key).unwrap(), Some(&key[..]));
+            writer.delete(Table::Entries, &key).unwrap();
+        }
+        // Both have neighbours, so that it is between these that they are not there.
+        let neighbours =
+            [one, other].map(u64::from_be_bytes).map(|key| [key - 1, key + 1].map(u64::to_be_bytes));
+        for key in neighbours.concat().iter().chain(present) {
+            writer.put(Table::Entries, key, key).unwrap();
+        }
+        writer.commit(Durability::NoMetaSync).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        for _ in 0..LOOK_UPS {
+            for key in [one, other] {
+                let expected = present.contains(&key).then_some(&key[..]);
+                assert_eq!(snapshot.get(Table::Entries, &key).unwrap(), expected);
+            }
         }
     }
 }
