@@ -28,7 +28,7 @@ ENTRIES = 20_000
 DOCUMENTS = 500
 LENGTH = 100_000
 AGAIN = 5000
-"""After so many look-ups a version remembers where entries are."""
+"""So many entries are looked up again and again, until the version remembers where they are."""
 TRIES = 50
 
 
@@ -104,7 +104,7 @@ def entries(path: Path, operations: Operations) -> None:
         with m.snapshot() as s:
             count("get from a snapshot", lambda key: s[key], keys, together=3)
             again = shuffled(AGAIN)
-            for key in islice(again, 2 * AGAIN):
+            for key in islice(again, 4 * AGAIN):
                 s[key]
             count("get from a snapshot, again", lambda key: s[key], again, together=3)
             count("entry of items()", lambda key: list(islice(s.range(key).items(), 10)), keys, times=10)

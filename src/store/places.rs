@@ -18,8 +18,10 @@ use crate::{
     sync::{AtomicU64, OnceLock, Ordering},
 };
 
-/// After so many look-ups of a version a table is worth its while.
+/// After so many look-ups of a version it is seen whether a table is worth its while, and again after as many.
 const WARM: u64 = 4096;
+/// It is, once there was a look-up for so many of its cells, which cost something to make.
+const CELLS_PER_WALK: u64 = 8;
 /// The least and the most cells that a table has; the most are 4 MiB.
 pub(super) const CELLS: (u64, u64) = (1 << 10, 1 << 19);
 /// How many bits of a cell tell where the node is, in units of two bytes, which all that is found is aligned to; the others
@@ -75,16 +77,18 @@ impl Places {
     fn count(&self, tree: &Tree) {
         let walks = self.walks.load(Ordering::Relaxed) + 1;
         self.walks.store(walks, Ordering::Relaxed);
-        if walks == WARM {
-            self.grow(tree);
+        if walks.is_multiple_of(WARM) {
+            self.grow(tree, walks);
         }
     }
 
     #[cold]
-    fn grow(&self, tree: &Tree) {
+    fn grow(&self, tree: &Tree, walks: u64) {
         let count = tree.entries.saturating_mul(2).clamp(CELLS.0, CELLS.1).next_power_of_two();
         // Where there is no memory it goes without.
-        if let Ok(cells) = Cells::new(count as usize) {
+        if walks >= count / CELLS_PER_WALK
+            && let Ok(cells) = Cells::new(count as usize)
+        {
             let _ = self.cells.set(cells);
         }
     }
@@ -103,13 +107,12 @@ impl Cells {
         let bytes = count * size_of::<AtomicU64>();
         let spare = if bytes < LARGE_PAGE { 0 } else { LARGE_PAGE };
         let memory = MmapMut::map_anon(bytes + spare)?;
-        let mut first = 0;
         #[cfg(target_os = "linux")]
         if spare > 0 {
-            first = memory.as_ptr().align_offset(LARGE_PAGE).min(spare) / size_of::<AtomicU64>();
             // It is but a wish.
             let _ = memory.advise(memmap2::Advice::HugePage);
         }
+        let first = memory.as_ptr().align_offset(LARGE_PAGE).min(spare) / size_of::<AtomicU64>();
         Ok(Self { memory, first, count })
     }
 
