@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,11 @@ LONGEST = 300.0
 LONGEST_LARGE = 3600.0
 
 
+def say(line: str) -> None:
+    """Tell how far it is, at once."""
+    print(line, flush=True)
+
+
 @dataclass
 class Settings:
     """How much is measured."""
@@ -41,7 +45,7 @@ class Settings:
     rounds: int = 5
     patience: float = 20.0
     longest: float = LONGEST
-    say: Callable[[str], None] = partial(print, flush=True)
+    say: Callable[[str], None] = say
 
 
 @dataclass
