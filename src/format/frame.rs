@@ -80,6 +80,14 @@ impl<'a> Frame<'a> {
         seal(bytes, Self { payload: &[], ..*self });
     }
 
+    /// The payload of stored bytes that are a scalar and nothing else, as most are; nothing for all others, whether sound or
+    /// not.
+    #[inline]
+    pub(crate) fn plain_scalar(bytes: &'a [u8]) -> Option<&'a [u8]> {
+        const PLAIN: [u8; 2] = [FORMAT, Kind::Scalar as u8];
+        if bytes.starts_with(&PLAIN) { bytes.get(FRAME..) } else { None }
+    }
+
     /// Takes stored bytes apart, without reading the payload.
     ///
     /// # Errors

@@ -154,9 +154,10 @@ impl ReadTransaction {
     /// `Corrupted` when the file is damaged.
     #[inline]
     pub fn stored(&self, ordered: &[u8]) -> Result<Option<Stored<'_>>> {
-        match self.pin.pinned.get(ordered)? {
-            Some(value) => open(self.pin.pinned.snapshot(), &Frame::decode(value)?).map(Some),
-            None => Ok(None),
+        let Some(raw) = self.pin.pinned.get(ordered)? else { return Ok(None) };
+        match Frame::plain_scalar(raw) {
+            Some(encoded) => Ok(Some(Stored::Scalar(encoded))),
+            None => self.open_raw(raw).map(Some),
         }
     }
 

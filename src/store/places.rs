@@ -1,8 +1,8 @@
 //! Remembers where in one version entries were found, so that those who read them again needn't walk down the tree.
 //!
 //! A version never changes while it is pinned, so what was found once is there for as long as the snapshot lives, which
-//! this is a part of. The table is a cache that each key has one cell in, which belongs to whoever was read last; a cell is
-//! one word, so threads need no lock. What a cell tells is checked like anything else: the bounds of the node, and its key.
+//! this is a part of. The table is a cache in which a key may be in any cell of one row, best in its own; a cell is one word,
+//! so threads need no lock. What a cell tells is checked like anything else: the bounds of the node, and its key.
 
 use std::{hash::Hasher, io};
 
@@ -24,6 +24,9 @@ const WARM: u64 = 4096;
 const CELLS_PER_WALK: u64 = 8;
 /// The least and the most cells that a table has; the most are 4 MiB.
 pub(super) const CELLS: (u64, u64) = (1 << 10, 1 << 19);
+/// How many neighbours a key may be in, half of what a processor reads at once: those that are put out by others are read
+/// again by a walk, which costs more than to look through all of these.
+const ROW: usize = 4;
 /// How many bits of a cell tell where the node is, in units of two bytes, which all that is found is aligned to; the others
 /// are of the key's hash. A cell of zero is empty: the first pages of a file have no nodes.
 pub(super) const PLACE_BITS: u32 = 44;
@@ -49,9 +52,7 @@ impl Places {
             return pages.get(tree, key);
         };
         let hash = hash(key);
-        let cell = cells.of(hash);
-        let held = cell.load(Ordering::Relaxed);
-        if held != 0 && (held ^ hash) >> PLACE_BITS == 0 {
+        if let Some((held, _)) = cells.row(hash).find(|&(held, _)| held != 0 && is_of(held, hash)) {
             let offset = (held & (GAP - 1)) << 1;
             if held & GAP != 0 {
                 if pages.is_in_gap(offset, key) {
@@ -68,7 +69,7 @@ impl Places {
                 Place::Gap(offset) => (GAP, offset),
             };
             if offset % 2 == 0 && offset >> 1 < GAP {
-                cell.store(hash >> PLACE_BITS << PLACE_BITS | kind | offset >> 1, Ordering::Relaxed);
+                cells.keep(hash, hash >> PLACE_BITS << PLACE_BITS | kind | offset >> 1);
             }
         }
         Ok(value)
@@ -116,18 +117,40 @@ impl Cells {
         Ok(Self { memory, first, count })
     }
 
-    /// The cell that a hash belongs to.
+    /// What is held in the cells that a hash may be in, its own first.
+    #[inline]
+    fn row(&self, hash: u64) -> impl Iterator<Item = (u64, &AtomicU64)> {
+        (0..ROW).map(move |place| {
+            let cell = self.at((hash as usize ^ place) & (self.count - 1));
+            (cell.load(Ordering::Relaxed), cell)
+        })
+    }
+
+    /// Puts something in a cell that holds nothing, or what is told by the same bits of a hash; else in its own.
+    fn keep(&self, hash: u64, word: u64) {
+        let free = self.row(hash).find(|&(held, _)| held == 0 || is_of(held, hash));
+        if let Some((_, cell)) = free.or_else(|| self.row(hash).next()) {
+            cell.store(word, Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     #[expect(unsafe_code, reason = "there is no safe way to look at mapped memory as atomics")]
-    fn of(&self, hash: u64) -> &AtomicU64 {
-        let index = self.first + (hash as usize & (self.count - 1));
+    fn at(&self, index: usize) -> &AtomicU64 {
+        debug_assert!(index < self.count, "there are {} cells", self.count);
         #[expect(clippy::cast_ptr_alignment, reason = "mapped memory begins with a page")]
         let cells = self.memory.as_ptr().cast::<AtomicU64>();
         // SAFETY: `new` has mapped so many cells from `first` on.
-        let cell = unsafe { cells.add(index) };
+        let cell = unsafe { cells.add(self.first + index) };
         // SAFETY: it is zero at first, lives as long as `self`, and nobody looks at it but through this.
         unsafe { &*cell }
     }
+}
+
+/// Whether a cell holds what has such a hash, as far as it tells.
+#[inline]
+fn is_of(held: u64, hash: u64) -> bool {
+    (held ^ hash) >> PLACE_BITS == 0
 }
 
 pub(super) fn hash(key: &[u8]) -> u64 {
