@@ -10,7 +10,7 @@ mod texts;
 pub use self::draft::Draft;
 pub(crate) use self::{
     archive::{Placement, narrow_hash},
-    draft::DraftKind,
+    draft::{DraftKind, Numbers},
     texts::sized_at,
 };
 

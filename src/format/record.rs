@@ -34,11 +34,14 @@ const ARCHIVE_DEPTH: usize = 256;
 
 /// A container whose elements take more than this, in bytes, is too long to stay in a record that changes.
 const LONG_CONTAINER: usize = 8 * 1024;
-/// How much of an element counts for that.
+/// How much of an element counts for that, at least and at most.
+const LEAST_COUNTED: usize = 4;
 const MOST_COUNTED: usize = 64;
 /// A container of no more elements is not too long, nor is a byte array of no more bytes.
 pub(super) const SURELY_SHORT_WORDS: usize = LONG_CONTAINER / MOST_COUNTED;
 pub(super) const SURELY_SHORT_BYTES: usize = LONG_CONTAINER;
+/// A container of so many words is long, whatever they are.
+pub(super) const SURELY_LONG_WORDS: usize = LONG_CONTAINER / LEAST_COUNTED + 1;
 
 /// What a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -389,15 +392,16 @@ impl<'a> RecordView<'a> {
         }
         let mut weight = 0;
         for at in 0..words {
-            weight += 4 + match self.node(container.at as usize + at)? {
-                Node::Str(text) => text.as_bytes().len(),
-                Node::Scalar(encoded) => encoded.len(),
-                Node::Float(_) | Node::Shared(_) => 8,
-                Node::Object(_) => Reference::LENGTH,
-                Node::Container(inner) => 4 * inner.len(),
-                _ => 0,
-            }
-            .min(MOST_COUNTED - 4);
+            weight += LEAST_COUNTED
+                + match self.node(container.at as usize + at)? {
+                    Node::Str(text) => text.as_bytes().len(),
+                    Node::Scalar(encoded) => encoded.len(),
+                    Node::Float(_) | Node::Shared(_) => 8,
+                    Node::Object(_) => Reference::LENGTH,
+                    Node::Container(inner) => 4 * inner.len(),
+                    _ => 0,
+                }
+                .min(MOST_COUNTED - LEAST_COUNTED);
             if weight > LONG_CONTAINER {
                 return Ok(true);
             }

@@ -49,7 +49,7 @@ fn can_wait(draft: &Draft) -> bool {
     match &draft.0 {
         DraftKind::Scalar(encoded) => encoded.len() <= LARGE,
         DraftKind::Record(builder) => builder.foreign().is_empty() && builder.weight() <= LARGE,
-        DraftKind::Archive(_) => false,
+        DraftKind::Archive(_) | DraftKind::Numbers(_) => false,
     }
 }
 

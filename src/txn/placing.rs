@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     format::{
-        builder::{Draft, DraftKind, ValueBuilder},
+        builder::{Draft, DraftKind, Numbers, ValueBuilder},
         copy::{Copier, Placed},
         frame::{self, Frame, Kind},
         record::{Container, ContainerKind, Node, ObjectId, RecordView, Reference, Slot},
@@ -47,6 +47,7 @@ impl<T: WriteTables> WriteState<T> {
             DraftKind::Archive(payload) => {
                 return Ok(Some(Frame { form, ..Frame::new(Kind::Archive, &payload) }.encode()));
             }
+            DraftKind::Numbers(numbers) => return self.place_numbers(numbers, form).map(Some),
             DraftKind::Record(builder) => builder,
         };
         let root = builder.root_object()?;
@@ -75,6 +76,21 @@ impl<T: WriteTables> WriteState<T> {
         }
     }
 
+    /// Places a long list that is the whole value of an entry, as [`WriteState::part`] would place it if it came in a record.
+    fn place_numbers(&mut self, numbers: Numbers, form: Option<&[u8]>) -> Result<Vec<u8>> {
+        let kind = ContainerKind::List;
+        let id = ObjectId { record: self.new_record(), slot: 0 };
+        let mut builder = ValueBuilder::of_record(id.record, vec![Slot { kind, ..Slot::GONE }]);
+        let root = builder.refer(Reference { kind, id })?;
+        let payload = self.archive(builder.ended(root))?;
+        let elements = match numbers {
+            Numbers::Ints(ints) => Elements::Ints(ints),
+            Numbers::Floats(floats) => Elements::Floats(floats),
+        };
+        sequence::create(self, Place::new(id), kind, &elements)?;
+        record_frame(&payload, form)
+    }
+
     /// Whether an object is the whole value of the entry under a key, as in `m[k] += x`, which stores it again.
     fn is_root_of_entry(&self, key: &EntryKey, reference: Reference) -> Result<bool> {
         match in_entry(self, reference.id.record, Some(key.ordered()))? {
@@ -101,19 +117,22 @@ impl<T: WriteTables> WriteState<T> {
         let builder = match &draft.0 {
             DraftKind::Scalar(encoded) => return into.encoded(encoded),
             DraftKind::Archive(_) => return Err(archive_inside()),
-            DraftKind::Record(builder) => builder,
+            DraftKind::Numbers(_) => None,
+            DraftKind::Record(builder) => Some(builder),
         };
-        for (id, seen) in builder.foreign() {
-            if into.id() == Some(id.record) {
-                self.refer(*id)?;
-            } else {
-                self.export(*id, seen.as_deref())?;
+        if let Some(builder) = builder {
+            for (id, seen) in builder.foreign() {
+                if into.id() == Some(id.record) {
+                    self.refer(*id)?;
+                } else {
+                    self.export(*id, seen.as_deref())?;
+                }
             }
-        }
-        let is_apart = !builder.slots().is_empty()
-            && (builder.weight() > APART_FROM || into.slots().len() + builder.slots().len() > MOST_SLOTS);
-        if !is_apart {
-            return into.merge(builder);
+            let is_apart = !builder.slots().is_empty()
+                && (builder.weight() > APART_FROM || into.slots().len() + builder.slots().len() > MOST_SLOTS);
+            if !is_apart {
+                return into.merge(builder);
+            }
         }
         let names = self.symbol_names();
         let payload = self.tuple_of(&[Pick::Value(draft)])?;
@@ -134,6 +153,7 @@ impl<T: WriteTables> WriteState<T> {
                     self.export_all(builder)?;
                     outer.merge(builder)?
                 }
+                Pick::Value(Draft(DraftKind::Numbers(numbers))) => outer.merge(&numbers.in_record()?)?,
                 Pick::Value(Draft(DraftKind::Archive(_))) | Pick::Old(_) => return Err(archive_inside()),
             };
             outer.set_item(block, index, word);

@@ -35,6 +35,11 @@ pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draf
     {
         return Ok(Draft::text(text));
     }
+    if let Ok(list) = object.cast_exact::<PyList>()
+        && let Some(draft) = numbers(list)
+    {
+        return draft.or_raise();
+    }
     let allow_pickle = access.origin().allow_pickle;
     if builtin(object).is_none() {
         match scalar::from_python(object) {
@@ -66,6 +71,25 @@ pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draf
     names.leave();
     draft
 }
+
+/// A list that holds nothing but integers of 64 bits, or nothing but doubles, if there are many of them: then it pays to
+/// make but numbers of them.
+fn numbers(list: &Bound<'_, PyList>) -> Option<oocmap::Result<Draft>> {
+    if list.len() < MANY {
+        return None;
+    }
+    let first = list.get_item(0).ok()?;
+    if first.is_exact_instance_of::<PyInt>() {
+        let int = |item: Bound<'_, PyAny>| item.cast_exact::<PyInt>().ok()?.extract().ok();
+        list.iter().map(int).collect::<Option<_>>().map(Draft::ints)
+    } else {
+        let float = |item: Bound<'_, PyAny>| Some(item.cast_exact::<PyFloat>().ok()?.value());
+        list.iter().map(float).collect::<Option<_>>().map(Draft::floats)
+    }
+}
+
+/// From how many numbers on it pays.
+const MANY: usize = 2048;
 
 /// The place of what is not filled later.
 const NOWHERE: u32 = u32::MAX;

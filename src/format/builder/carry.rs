@@ -1,6 +1,6 @@
 //! Drafts as bytes of their own, for those that wait on a disk until they are stored.
 
-use super::{Block, Draft, DraftKind, Pending, PendingKind, ValueBuilder};
+use super::{Block, Draft, DraftKind, Numbers, Pending, PendingKind, ValueBuilder};
 use crate::{
     error::{Error, Result},
     format::{
@@ -13,6 +13,8 @@ use crate::{
 const SCALAR: u8 = 0;
 const ARCHIVE: u8 = 1;
 const RECORD: u8 = 2;
+const INTS: u8 = 3;
+const FLOATS: u8 = 4;
 
 const INDEXED: u8 = 0b01;
 const DICT: u8 = 0b10;
@@ -33,6 +35,14 @@ impl Draft {
                 out.push(RECORD);
                 builder.pack(out);
             }
+            DraftKind::Numbers(Numbers::Ints(ints)) => {
+                out.push(INTS);
+                out.extend(ints.iter().flat_map(|int| int.to_le_bytes()));
+            }
+            DraftKind::Numbers(Numbers::Floats(floats)) => {
+                out.push(FLOATS);
+                out.extend(floats.iter().flat_map(|float| float.to_le_bytes()));
+            }
         }
     }
 
@@ -43,6 +53,8 @@ impl Draft {
             SCALAR => DraftKind::Scalar(rest.into()),
             ARCHIVE => DraftKind::Archive(rest.to_vec()),
             RECORD => DraftKind::Record(Box::new(ValueBuilder::unpack(rest)?)),
+            INTS => DraftKind::Numbers(Numbers::Ints(take_numbers(rest, i64::from_le_bytes)?)),
+            FLOATS => DraftKind::Numbers(Numbers::Floats(take_numbers(rest, f64::from_le_bytes)?)),
             other => {
                 return Err(Error::corrupted(format!("a draft that waits to be stored has kind {other}")));
             }
@@ -139,6 +151,13 @@ fn take_words(rest: &mut &[u8]) -> Result<Vec<u32>> {
     Ok(words.iter().map(|word| u32::from_le_bytes(*word)).collect())
 }
 
+fn take_numbers<T>(packed: &[u8], number: fn([u8; 8]) -> T) -> Result<Vec<T>> {
+    match packed.as_chunks() {
+        (numbers, []) => Ok(numbers.iter().map(|bytes| number(*bytes)).collect()),
+        _ => Err(Error::corrupted("a draft that waits to be stored was cut short")),
+    }
+}
+
 fn take_all<T>(rest: &mut &[u8], mut one: impl FnMut(&mut &[u8]) -> Result<T>) -> Result<Vec<T>> {
     let count = take_usize(rest)?;
     // Each takes a byte at least, so that a wrong number asks for no more memory than that.
@@ -188,6 +207,8 @@ mod tests {
         check(&Draft::scalar(&Scalar::Int(-5)));
         check(&Draft::scalar(&Scalar::Str("text".into())));
         check(&Draft(DraftKind::Archive(vec![1, 2, 3])));
+        check(&Draft::ints((-2000..2000).collect()).unwrap());
+        check(&Draft::floats((0..4000).map(|number| f64::from(number) / 3.0).collect()).unwrap());
         let mut builder = ValueBuilder::new();
         let (root, items) = builder.dict(20).unwrap();
         for index in 0..20 {

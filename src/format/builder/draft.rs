@@ -3,7 +3,13 @@
 use smallvec::SmallVec;
 
 use super::ValueBuilder;
-use crate::format::scalar::Scalar;
+use crate::{
+    error::Result,
+    format::{
+        record::{ContainerKind, SURELY_LONG_WORDS},
+        scalar::Scalar,
+    },
+};
 
 /// A value that is ready to be stored.
 #[derive(Clone, Debug)]
@@ -19,6 +25,43 @@ pub(crate) enum DraftKind {
     Record(Box<ValueBuilder>),
     /// A Rust user's own archive.
     Archive(Vec<u8>),
+    /// A list that is too long for a record, so that it need not be put into one first.
+    Numbers(Numbers),
+}
+
+/// Numbers of one kind.
+#[derive(Clone, Debug)]
+pub(crate) enum Numbers {
+    Ints(Vec<i64>),
+    Floats(Vec<f64>),
+}
+
+impl Numbers {
+    /// How many there are.
+    fn len(&self) -> usize {
+        match self {
+            Self::Ints(ints) => ints.len(),
+            Self::Floats(floats) => floats.len(),
+        }
+    }
+
+    /// The same as a list in a record.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` when a record can't hold them.
+    pub(crate) fn in_record(&self) -> Result<ValueBuilder> {
+        let mut builder = ValueBuilder::new();
+        let (root, block) = builder.container(ContainerKind::List, self.len())?;
+        for index in 0..self.len() {
+            let word = match self {
+                Self::Ints(ints) => builder.int(ints[index])?,
+                Self::Floats(floats) => builder.float(floats[index])?,
+            };
+            builder.set_item(block, index, word);
+        }
+        Ok(builder.ended(root))
+    }
 }
 
 impl Draft {
@@ -28,6 +71,7 @@ impl Draft {
             DraftKind::Scalar(bytes) => bytes.len(),
             DraftKind::Archive(bytes) => bytes.len(),
             DraftKind::Record(builder) => 4 * builder.words.len() + builder.heap.len(),
+            DraftKind::Numbers(numbers) => 8 * numbers.len(),
         }
     }
 
@@ -46,6 +90,32 @@ impl Draft {
         let mut encoded = ScalarBytes::with_capacity(value.len() + 1);
         Scalar::encode_text(value, &mut encoded);
         Self(DraftKind::Scalar(encoded))
+    }
+
+    /// A value that is a list of integers.
+    ///
+    /// # Errors
+    ///
+    /// None that depend on the integers.
+    pub fn ints(ints: Vec<i64>) -> Result<Self> {
+        Self::numbers(Numbers::Ints(ints))
+    }
+
+    /// A value that is a list of doubles.
+    ///
+    /// # Errors
+    ///
+    /// None that depend on the doubles.
+    pub fn floats(floats: Vec<f64>) -> Result<Self> {
+        Self::numbers(Numbers::Floats(floats))
+    }
+
+    fn numbers(numbers: Numbers) -> Result<Self> {
+        Ok(Self(if numbers.len() >= SURELY_LONG_WORDS {
+            DraftKind::Numbers(numbers)
+        } else {
+            DraftKind::Record(Box::new(numbers.in_record()?))
+        }))
     }
 
     /// The same in no more memory than it needs, for one that waits together with many others.

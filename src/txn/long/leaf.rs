@@ -53,7 +53,7 @@ impl<'a> Leaf<'a> {
                 let (begin, data) = frame.payload.split_first_chunk::<INTS_BEGIN>().ok_or_else(wrong)?;
                 let [width, base @ ..] = *begin;
                 let width = usize::from(width);
-                if !matches!(width, 1 | 2 | 4 | 8) || data.is_empty() || !data.len().is_multiple_of(width) {
+                if !matches!(width, 1..=8) || data.is_empty() || !data.len().is_multiple_of(width) {
                     return Err(wrong());
                 }
                 Ok(Self::Ints { base: i64::from_le_bytes(base), width, data })
@@ -139,7 +139,11 @@ pub(super) fn unpack_ints(base: i64, width: usize, data: &[u8]) -> Result<Vec<i6
     match width {
         1 => unpack::<1>(base, data),
         2 => unpack::<2>(base, data),
+        3 => unpack::<3>(base, data),
         4 => unpack::<4>(base, data),
+        5 => unpack::<5>(base, data),
+        6 => unpack::<6>(base, data),
+        7 => unpack::<7>(base, data),
         _ => unpack::<8>(base, data),
     }
     .ok_or_else(|| Error::corrupted("an integer of a long sequence has more than 64 bits"))
@@ -147,12 +151,7 @@ pub(super) fn unpack_ints(base: i64, width: usize, data: &[u8]) -> Result<Vec<i6
 
 /// How many bytes hold each number up to `span`.
 pub(super) fn int_width(span: u64) -> usize {
-    match span {
-        0..0x100 => 1,
-        0x100..0x1_0000 => 2,
-        0x1_0000..0x1_0000_0000 => 4,
-        _ => 8,
-    }
+    (u64::BITS - (span | 1).leading_zeros()).div_ceil(8) as usize
 }
 
 /// The stored bytes of a leaf of integers between `least` and `most`.
@@ -171,7 +170,11 @@ pub(super) fn encode_ints(values: &[i64], least: i64, most: i64) -> Vec<u8> {
     match width {
         1 => offsets::<1>(values, least, data),
         2 => offsets::<2>(values, least, data),
+        3 => offsets::<3>(values, least, data),
         4 => offsets::<4>(values, least, data),
+        5 => offsets::<5>(values, least, data),
+        6 => offsets::<6>(values, least, data),
+        7 => offsets::<7>(values, least, data),
         _ => offsets::<8>(values, least, data),
     }
     Frame::new(Kind::Ints, &payload).encode()

@@ -116,7 +116,7 @@ fn is_of_leaves(change: &Change) -> bool {
 fn leaf_of(draft: &Draft) -> Option<&[u8]> {
     match &draft.0 {
         DraftKind::Scalar(encoded) => Some(encoded),
-        DraftKind::Record(_) | DraftKind::Archive(_) => None,
+        DraftKind::Record(_) | DraftKind::Archive(_) | DraftKind::Numbers(_) => None,
     }
 }
 
