@@ -45,6 +45,8 @@ use crate::{
 pub(super) enum Undo {
     Put(Table, Vec<u8>, Vec<u8>),
     Delete(Table, Vec<u8>),
+    /// Deletes the entries behind one.
+    DeleteBehind(KeyBytes),
     Claim(u64, i64),
     Link(ObjectId, i64),
     Appends(ObjectId, Vec<Draft>),
@@ -229,11 +231,11 @@ impl<T: WriteTables> WriteState<T> {
             return Ok(true);
         }
         // Other short keys that are new, by far the most frequent case, take a single step.
-        if self.savepoints == 0 && key.is_short() {
+        if key.is_short() {
             self.changed = true;
             let Some(old) = self.tables.put_new(Table::Entries, key.ordered(), stored)? else {
+                self.note_new(key);
                 self.account(stored, 1)?;
-                self.resized += 1;
                 return Ok(true);
             };
             self.replace(key.ordered(), key.ordered(), &old, stored)?;
@@ -270,13 +272,18 @@ impl<T: WriteTables> WriteState<T> {
         {
             return Ok(false);
         }
+        self.note_new(key);
+        self.changed = true;
+        self.last = Some(TableKey::from_slice(key.ordered()));
+        Ok(true)
+    }
+
+    /// Notes that there is a new entry under a short key.
+    fn note_new(&mut self, key: &EntryKey) {
         if self.savepoints > 0 {
             self.undo.push(Undo::Delete(Table::Entries, key.ordered().to_vec()));
         }
-        self.changed = true;
         self.resized += 1;
-        self.last = Some(TableKey::from_slice(key.ordered()));
-        Ok(true)
     }
 
     /// As [`WriteState::append`], for an object: those of new records come in order.
@@ -377,6 +384,7 @@ impl<T: WriteTables> WriteState<T> {
                 Some(Undo::Delete(table, key)) => {
                     self.tables.delete(table, &key)?;
                 }
+                Some(Undo::DeleteBehind(last)) => self.delete_behind(&last)?,
                 Some(Undo::Claim(id, change)) => *self.claims.entry(id).or_default() += change,
                 Some(Undo::Link(id, change)) => self.add_link(id, change),
                 Some(Undo::Appends(id, waiting)) => self.wait_again(id, waiting),
@@ -402,6 +410,15 @@ impl<T: WriteTables> WriteState<T> {
         self.resized += 1;
         self.objects_resized += 1;
         self.changes += 1;
+        Ok(())
+    }
+
+    fn delete_behind(&mut self, last: &[u8]) -> Result<()> {
+        let next = Bound::Excluded(last);
+        while let Some((key, _)) = self.tables.seek(Table::Entries, next, Direction::Forward)? {
+            let key = TableKey::from_slice(key);
+            self.tables.delete(Table::Entries, &key)?;
+        }
         Ok(())
     }
 

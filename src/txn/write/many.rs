@@ -2,7 +2,7 @@
 
 use std::iter::Peekable;
 
-use super::{WriteState, texts::may_be_shared};
+use super::{Undo, WriteState, texts::may_be_shared};
 use crate::{
     error::Result,
     format::{
@@ -22,9 +22,7 @@ impl<T: WriteTables> WriteState<T> {
             let (key, draft) = entry?;
             self.put(&key, draft)?;
             self.settle_many()?;
-            let is_last = self.last.as_deref() == Some(key.ordered());
-            // What is stored in one go could not be taken back.
-            if is_last && self.savepoints == 0 {
+            if self.last.as_deref() == Some(key.ordered()) {
                 self.append_leaves(key.into_ordered(), &mut entries)?;
             }
         }
@@ -42,6 +40,9 @@ impl<T: WriteTables> WriteState<T> {
         leaves.find();
         if leaves.present.is_none() {
             return Ok(());
+        }
+        if self.savepoints > 0 {
+            self.undo.push(Undo::DeleteBehind(leaves.last.clone()));
         }
         self.changed = true;
         self.tables.append_run(Table::Entries, &mut leaves)?;
