@@ -96,7 +96,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// None that depend on the integers.
+    /// Those of [`ValueBuilder::int`], for short lists; long ones go into no record.
     pub fn ints(ints: Vec<i64>) -> Result<Self> {
         Self::numbers(Numbers::Ints(ints))
     }
@@ -105,7 +105,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// None that depend on the doubles.
+    /// Those of [`ValueBuilder::float`], for short lists; long ones go into no record.
     pub fn floats(floats: Vec<f64>) -> Result<Self> {
         Self::numbers(Numbers::Floats(floats))
     }
