@@ -51,7 +51,7 @@ test-python: $(VENV)/.extension $(VENV)/.dev-tools ## Run the Python tests, and 
 	$(BIN)/python -m mypy.stubtest oocmap --mypy-config-file pyproject.toml
 	$(BIN)/python -m pytest
 
-lint: lint-rust lint-python ## Check formatting, lints and types
+lint: lint-rust docs lint-python ## Check formatting, lints and types
 
 lint-rust: ## Check the Rust sources
 	cargo fmt --all --check

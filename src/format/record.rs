@@ -176,7 +176,7 @@ pub enum Node<'a> {
     Float(f64),
     /// A text.
     Str(Text<'a>),
-    /// Any other leaf, encoded; [`Scalar::decode`] reads it.
+    /// Any other leaf, encoded; [`Scalar::decode`](super::scalar::Scalar::decode) reads it.
     Scalar(&'a [u8]),
     /// A short text that many dicts have as a key.
     Symbol(u32),
