@@ -2,7 +2,7 @@
 
 use super::read_transaction::ReadTransaction;
 use crate::{
-    store::Store,
+    store::Newest,
     sync::Arc,
     txn::{core::Core, read::Pin, shared_write::SharedWrite},
 };
@@ -11,22 +11,19 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Moment {
     core: Arc<Core>,
-    store: Arc<Store>,
-    txn_id: u64,
+    newest: Newest,
 }
 
 impl Moment {
-    pub(super) fn of(pin: &Pin) -> Self {
-        let snapshot = pin.pinned.snapshot();
-        Self { core: Arc::clone(&pin.core), store: Arc::clone(snapshot.store()), txn_id: snapshot.txn_id() }
+    pub(super) fn of(pin: &Pin) -> Option<Self> {
+        Some(Self { core: Arc::clone(&pin.core), newest: Newest::of(pin.pinned.snapshot())? })
     }
 
     /// Whether a plain read of this thread would still see that version: nothing was committed or deferred since, the thread
     /// has no transaction open, and this is no fork of the process.
     #[inline]
     pub fn is_now(&self) -> bool {
-        self.store.newest_txn_id() == self.txn_id
-            && self.store.is_current()
+        self.newest.is_still()
             && !self.core.has_gathered()
             && !self.core.is_participating()
             && !self.core.is_inherited()
@@ -34,8 +31,8 @@ impl Moment {
 }
 
 impl ReadTransaction {
-    /// The moment at which this version is the newest one.
-    pub fn moment(&self) -> Moment {
+    /// The moment at which this version is the newest one. `None` when it can't be any more.
+    pub fn moment(&self) -> Option<Moment> {
         Moment::of(self.pin())
     }
 }

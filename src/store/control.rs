@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering},
+    sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard, OnceLock, Ordering},
 };
 
 /// How often someone looks whether a lock is free whose holder may have died.
@@ -44,6 +44,18 @@ pub(super) static NEVER_SWAPPED: AtomicU64 = AtomicU64::new(0);
 
 /// LMDB's lock files begin with this number.
 const LMDB_MAGIC: u32 = 0xBEEF_C0DE;
+
+/// The count of swaps of a map that was joined.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Swaps(Option<Arc<Page>>);
+
+impl Swaps {
+    /// How many there have been, as [`Control::sequence`] has it.
+    #[inline]
+    pub(super) fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, |page| page.word(SEQUENCE_AT).load(Ordering::SeqCst))
+    }
+}
 
 /// The control file, as this process has it open.
 #[derive(Debug)]
@@ -65,7 +77,7 @@ pub(super) struct Control {
 #[derive(Debug)]
 enum Joined {
     /// The lock files of LMDB are named after their data files.
-    Linked(Page),
+    Linked(Arc<Page>),
     /// There is one lock file, LMDB's.
     Plain,
 }
@@ -177,7 +189,7 @@ impl Control {
             if !self.try_lock(Byte::Plain(0), Kind::Shared)? {
                 return Err(self.other_program());
             }
-            Joined::Linked(page)
+            Joined::Linked(Arc::new(page))
         } else {
             Joined::Plain
         };
@@ -193,6 +205,14 @@ impl Control {
     /// Counts the swaps of the data file, and half ones: an odd number says that one is under way.
     pub(super) fn sequence(&self) -> &AtomicU64 {
         self.page().map_or(&NEVER_SWAPPED, |page| page.word(SEQUENCE_AT))
+    }
+
+    /// The count of swaps, for those who look at it often.
+    pub(super) fn swaps(&self) -> Swaps {
+        match self.joined.get() {
+            Some(Joined::Linked(page)) => Swaps(Some(Arc::clone(page))),
+            _ => Swaps::default(),
+        }
     }
 
     /// The name under which LMDB opens a generation of the data file; the second one of a process needs another.

@@ -19,7 +19,7 @@ use heed::{Database, Env, EnvFlags, FlagSetMode, WithoutTls, types::Bytes};
 
 use super::{
     Identity, Waiting,
-    control::{Control, Gate, NEVER_SWAPPED},
+    control::{Control, Gate, NEVER_SWAPPED, Swaps},
     fault::translate,
     fork::{self},
     identity,
@@ -87,6 +87,7 @@ pub(crate) struct Store {
     parked: Mutex<Vec<Arc<Control>>>,
     environment: Environment,
     control: Option<Arc<Control>>,
+    swaps: Swaps,
     /// The number of swaps after which this was the current generation.
     seen: AtomicU64,
     file: File,
@@ -135,6 +136,7 @@ impl Store {
             mapping: RwLock::new(Arc::new(Mapping::reserve(&file, 2 * page_size)?)),
             lmdb_map: RwLock::new(LmdbMap { size: environment.env().info().map_size as u64, lost: false }),
             environment,
+            swaps: control.as_ref().map_or_else(Swaps::default, |control| control.swaps()),
             control,
             seen: AtomicU64::new(0),
             file,
@@ -165,6 +167,11 @@ impl Store {
         self.control.as_ref().map_or(&NEVER_SWAPPED, |control| control.sequence())
     }
 
+    /// The same count, for those who look at it often.
+    pub(super) fn swaps(&self) -> &Swaps {
+        &self.swaps
+    }
+
     /// How many swaps there had been when this was the current generation.
     pub(super) fn seen(&self) -> u64 {
         self.seen.load(Ordering::Acquire)
@@ -192,7 +199,7 @@ impl Store {
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         let seen = self.seen();
-        is_stable(seen) && self.sequence().load(Ordering::SeqCst) == seen
+        is_stable(seen) && self.swaps.count() == seen
     }
 
     /// Waits until no other process writes to the map.

@@ -26,6 +26,7 @@ mod lock;
 mod map;
 #[cfg(test)]
 mod memory;
+mod newest;
 mod open;
 mod page;
 mod places;
@@ -61,6 +62,7 @@ pub(crate) use self::{
     fork::{HomeProcess, PerProcess, hold_off as hold_off_forks},
     generations::Generations,
     lmdb::{Store, StoreStats, VACUUM_THREAD, WriteKind},
+    newest::Newest,
     open::StoreOptions,
     snapshot::{Snapshot, TreeCursor},
     table::{Direction, Entry, ReadTables, Run, Table, WriteTables},

@@ -26,7 +26,7 @@ impl Still {
     pub(crate) fn now(handle: &Handle, reader: &Reader) -> PyResult<Option<Self>> {
         Ok(match (&**handle.access(), reader) {
             (Access::Live { opened, .. }, Reader::Version(read)) => {
-                Some(Self::Newest(Arc::clone(opened), read.moment()))
+                read.moment().map(|moment| Self::Newest(Arc::clone(opened), moment))
             }
             (Access::Live { opened, .. }, Reader::Transaction(transaction)) => {
                 let changes = transaction.changes().or_raise()?;

@@ -39,6 +39,7 @@ impl Page {
         MmapOptions::new().len(SIZE).map_raw(file).map(Self)
     }
 
+    #[inline]
     #[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "other processes have the same words")]
     pub(super) fn word(&self, at: usize) -> &AtomicU64 {
         debug_assert!(8 * at < SIZE);
