@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from forking import expect_success, forked
-from oocmap import ClosedError, OOCMap, Transaction
+from oocmap import ClosedError, OOCMap, StaleObjectError, Transaction
 
 LENGTH = 5000
 # In the middle of what is read at once.
@@ -169,3 +169,37 @@ def test_the_process_is_forked(m: OOCMap) -> None:
 
     expect_success(forked(go_on, 60))
     assert [next(ours) for _ in range(4)] == [HERE, -1, -2, HERE + 3]
+
+
+def test_what_was_read_is_rolled_back(m: OOCMap) -> None:
+    """As many changes come after as were taken back, so that nothing but their number would be the same."""
+    ours = start(m["k"])
+    with m.transaction() as tx:
+        m["k"][HERE + 1] = -1
+        assert next(ours) == HERE
+        tx.rollback()
+    m["k"][HERE + 2] = -2
+    assert next(ours) == HERE + 1
+    assert next(ours) == -2
+
+
+def test_what_was_read_is_rolled_back_to_a_savepoint(m: OOCMap) -> None:
+    with m.transaction():
+        ours = start(m["k"])
+        with m.transaction() as inner:
+            m["k"][HERE + 1] = -1
+            assert next(ours) == HERE
+            inner.rollback()
+        m["k"][HERE + 2] = -2
+        assert next(ours) == HERE + 1
+        assert next(ours) == -2
+
+
+def test_another_list_takes_the_place_of_one_that_was_rolled_back(m: OOCMap) -> None:
+    with m.transaction() as tx:
+        m["l"] = list(range(LENGTH))
+        ours = start(m["l"])
+        tx.rollback()
+    m["l"] = list(range(1, LENGTH + 1))
+    with pytest.raises(StaleObjectError):
+        next(ours)

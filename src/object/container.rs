@@ -443,7 +443,7 @@ fn object_in(
         }
         Some(Located::Long { stored }) => {
             let place = Place::new(id);
-            let stamp = Stamp::of(Frame::decode(stored)?.payload);
+            let stamp = Stamp::of_long(Frame::decode(stored)?.payload, tables.live);
             let long = match kind_of(stored)? {
                 ContainerKind::List | ContainerKind::ByteArray => {
                     let header = sequence::header(tables, place)?.ok_or(Error::Stale)?;

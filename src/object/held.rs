@@ -138,7 +138,7 @@ impl Held {
     ///
     /// `Corrupted` when it is damaged.
     pub fn stamp(&self) -> Result<Stamp> {
-        self.payload().map(Stamp::of)
+        self.payload().map(Stamp::of_record)
     }
 
     /// A small copy of a tuple or frozenset, so that the version needn't be kept for it; mutable containers in it become

@@ -59,7 +59,7 @@ pub(crate) use self::copy::CompactCopy;
 pub(crate) use self::memory::MemoryTables;
 pub(crate) use self::{
     control::Holder,
-    fork::{HomeProcess, PerProcess, hold_off as hold_off_forks},
+    fork::{HomeProcess, PerProcess, generation as fork_generation, hold_off as hold_off_forks},
     generations::Generations,
     lmdb::{Store, StoreStats, VACUUM_THREAD, WriteKind},
     newest::Newest,

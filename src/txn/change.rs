@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use super::{
     live::{Live, Seen},
@@ -85,9 +85,15 @@ pub enum Position {
 pub struct Stamp(u128);
 
 impl Stamp {
-    /// The stamp of the payload of what is stored: the record that the container lies in, or its header.
-    pub(crate) fn of(payload: &[u8]) -> Self {
+    /// The stamp of what lies in a record with this payload.
+    pub(crate) fn of_record(payload: &[u8]) -> Self {
         Self(xxh3_128(payload))
+    }
+
+    /// The stamp of a long container whose header has this payload. That counts the changes, so when some are taken back
+    /// and others come, it may be what it was.
+    pub(crate) fn of_long(header: &[u8], live: &Live) -> Self {
+        Self(xxh3_128_with_seed(header, live.rollbacks()))
     }
 }
 
@@ -142,10 +148,16 @@ impl<T: WriteTables> WriteState<T> {
     ) -> Result<bool> {
         let located = locate(self, &self.memory().live, id, seen.as_deref())?.ok_or(Error::Stale)?;
         self.refuse_condemned(id)?;
-        let (Located::Inline { stored, .. } | Located::Long { stored }) = located;
-        let payload = Frame::decode(stored)?.payload;
-        if expected.is_some_and(|expected| expected != Stamp::of(payload)) {
-            return Ok(false);
+        if let Some(expected) = expected {
+            let stamp = match located {
+                Located::Inline { stored, .. } => Stamp::of_record(Frame::decode(stored)?.payload),
+                Located::Long { stored } => {
+                    Stamp::of_long(Frame::decode(stored)?.payload, &self.memory().live)
+                }
+            };
+            if stamp != expected {
+                return Ok(false);
+            }
         }
         for change in changes {
             self.apply(id, seen, change)?;

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     format::record::ObjectId,
-    store::HomeProcess,
+    store::{HomeProcess, fork_generation},
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, OnceLock, Ordering},
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Live {
     pending: AtomicU64,
     /// The same of objects in older records.
     pending_slots: Mutex<Vec<ObjectId>>,
+    /// How often something was taken back that a transaction had done.
+    rollbacks: AtomicU64,
 }
 
 /// The slots of a record that have handles, which is mostly one.
@@ -174,6 +176,7 @@ impl Live {
 
     /// Notes that objects never were: the records from this id on, and others.
     pub(crate) fn take_back(&self, from: u64, others: &[ObjectId]) {
+        self.rollbacks.fetch_add(1, Ordering::AcqRel);
         if self.is_empty() {
             return;
         }
@@ -189,6 +192,12 @@ impl Live {
             !slots.is_empty()
         });
         self.records.store(handles.slots.len(), Ordering::Release);
+    }
+
+    /// A number that is another one after each rollback, and in a fork of the process, which knows nothing of those of its
+    /// parent: what was read before may have been taken back, and something else may look like it.
+    pub(crate) fn rollbacks(&self) -> u64 {
+        self.rollbacks.load(Ordering::Acquire).wrapping_add(fork_generation() << 48)
     }
 
     /// The slots of a record that have handles; [`Live::WHOLE`] may be among them.

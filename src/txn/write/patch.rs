@@ -44,7 +44,7 @@ impl<T: WriteTables> WriteState<T> {
         let Some(Located::Inline { home, stored, container }) = located else { return Ok(None) };
         self.refuse_condemned(id)?;
         let payload = Frame::decode(stored)?.payload;
-        if expected.is_some_and(|expected| expected != Stamp::of(payload)) {
+        if expected.is_some_and(|expected| expected != Stamp::of_record(payload)) {
             return Ok(Some(false));
         }
         let Some(leaves) = self.leaves(RecordView::access(payload)?, container, change)? else {
