@@ -441,9 +441,16 @@ impl<'a> RecordView<'a> {
     /// # Errors
     ///
     /// `Corrupted` when the record is damaged, or has no such slot.
+    #[inline]
     pub fn at_slot(&self, number: u32) -> Result<Option<Container>> {
         let Slot { kind, position, .. } = self.slot(number)?;
         if position == 0 { Ok(None) } else { self.container(kind, position, number).map(Some) }
+    }
+
+    /// As [`RecordView::at_slot`]; nothing when there is no such slot.
+    #[inline]
+    pub(crate) fn known_slot(&self, number: u32) -> Result<Option<Container>> {
+        if (number as usize) < self.slots() { self.at_slot(number) } else { Ok(None) }
     }
 
     #[inline]

@@ -201,7 +201,7 @@ impl Members {
         let sequence = (0..chunk.len()).map(|index| chunk.seq(index)).collect::<Result<_>>()?;
         let frame = Frame::decode(stored)?;
         let tuple = RecordView::access(frame.payload)?.root_container()?;
-        Ok(Self { held: Arc::new(keep(frame.payload, frame.has_shared)?), tuple, kind, sequence })
+        Ok(Self { held: Arc::new(keep(stored)?), tuple, kind, sequence })
     }
 
     /// How many there are.
@@ -265,8 +265,8 @@ impl Members {
     }
 }
 
-/// Keeps a record that was read, given its archive and whether it names shared values.
-pub type Keep<'a> = &'a dyn Fn(&[u8], bool) -> Result<Held>;
+/// Keeps a record that was read, given what is stored.
+pub type Keep<'a> = &'a dyn Fn(&[u8]) -> Result<Held>;
 
 /// The tables of a version or of a write transaction.
 pub struct Tables<'a> {
@@ -348,7 +348,7 @@ pub trait ReadObjects {
             let at = (index - first) as usize;
             let leaf = Leaf::open(&frame)?;
             if let Leaf::Mixed(_, tuple) = leaf {
-                return Ok(Element::Mixed(Arc::new(keep(frame.payload, frame.has_shared)?), tuple, at));
+                return Ok(Element::Mixed(Arc::new(keep(stored)?), tuple, at));
             }
             match leaf.item(at)? {
                 Node::Int(value) => Ok(Element::Int(value)),
@@ -368,9 +368,7 @@ pub trait ReadObjects {
             let (first, stored) = long.leaf(tables, index, false)?;
             let frame = Frame::decode(stored)?;
             let elements = match Leaf::open(&frame)? {
-                Leaf::Mixed(_, tuple) => {
-                    RunElements::Mixed(Arc::new(keep(frame.payload, frame.has_shared)?), tuple)
-                }
+                Leaf::Mixed(_, tuple) => RunElements::Mixed(Arc::new(keep(stored)?), tuple),
                 leaf => match leaf.to_elements(0..leaf.len())? {
                     Elements::Ints(ints) => RunElements::Ints(ints),
                     Elements::Floats(floats) => RunElements::Floats(floats),
@@ -438,54 +436,52 @@ fn object_in(
     match locate(tables, tables.live, id, seen)? {
         None => Ok(None),
         Some(Located::Inline { stored, container, .. }) => {
-            let frame = Frame::decode(stored)?;
-            Ok(Some(ContainerView::Record(keep(frame.payload, frame.has_shared)?, container)))
+            Ok(Some(ContainerView::Record(keep(stored)?, container)))
         }
-        Some(Located::Long { stored }) => {
-            let place = Place::new(id);
-            let stamp = Stamp::of_long(Frame::decode(stored)?.payload, tables.live);
-            let long = match kind_of(stored)? {
-                ContainerKind::List | ContainerKind::ByteArray => {
-                    let header = sequence::header(tables, place)?.ok_or(Error::Stale)?;
-                    Long::of_sequence(id, stamp, header, tables.snapshot.map(Version::of))
-                }
-                kind => {
-                    Long::of_table(id, stamp, kind, table::header(tables, place)?.ok_or(Error::Stale)?.len)
-                }
-            };
-            Ok(Some(ContainerView::Long(long)))
-        }
+        Some(Located::Long { stored }) => long_in(tables, id, stored).map(Some),
     }
+}
+
+/// The long container that an object is, whose header this is.
+fn long_in(tables: &Tables<'_>, id: ObjectId, stored: &[u8]) -> Result<ContainerView> {
+    let place = Place::new(id);
+    let stamp = Stamp::of_long(Frame::decode(stored)?.payload, tables.live);
+    Ok(ContainerView::Long(match kind_of(stored)? {
+        ContainerKind::List | ContainerKind::ByteArray => {
+            let header = sequence::header(tables, place)?.ok_or(Error::Stale)?;
+            Long::of_sequence(id, stamp, header, tables.snapshot.map(Version::of))
+        }
+        kind => Long::of_table(id, stamp, kind, table::header(tables, place)?.ok_or(Error::Stale)?.len),
+    }))
 }
 
 impl ReadObjects for ReadTransaction {
     fn look<R>(&self, work: impl FnOnce(&Tables<'_>, Keep<'_>) -> Result<R>) -> Result<R> {
-        work(&Tables::of_version(self), &|payload, _| self.hold(payload))
+        work(&Tables::of_version(self), &|stored| self.hold(Frame::decode(stored)?.payload))
     }
 }
 
 impl ReadObjects for SharedWrite {
     fn look<R>(&self, work: impl FnOnce(&Tables<'_>, Keep<'_>) -> Result<R>) -> Result<R> {
         self.read(|state| {
-            work(&Tables::new(state, state.memory()), &|payload, has_shared| {
-                Held::copied(state, payload, has_shared)
-            })
+            work(&Tables::new(state, state.memory()), &|stored| Held::copied(state, stored, None))
         })
     }
 
     fn object(&self, id: ObjectId, seen: Option<&[u8]>) -> Result<Option<ContainerView>> {
         self.read(|state| {
-            if let Some(copy) = state.copied(id.record) {
-                let held = Held::of_copy(copy);
-                let record = held.record()?;
-                if (id.slot as usize) < record.slots()
-                    && let Some(container) = record.at_slot(id.slot)?
-                {
-                    return Ok(Some(ContainerView::Record(held, container)));
-                }
+            if let Some((copy, container)) = state.copied_object(id)? {
+                return Ok(Some(ContainerView::Record(Held::of_copy(copy), container)));
             }
-            let keep = |payload: &[u8], has_shared| Held::copied(state, payload, has_shared);
-            object_in(&Tables::new(state, state.memory()), &keep, id, seen)
+            let tables = Tables::new(state, state.memory());
+            match locate(&tables, tables.live, id, seen)? {
+                None => Ok(None),
+                Some(Located::Inline { home, stored, container }) => {
+                    let held = Held::copied(state, stored, Some(home))?;
+                    Ok(Some(ContainerView::Record(held, container)))
+                }
+                Some(Located::Long { stored }) => long_in(&tables, id, stored).map(Some),
+            }
         })
     }
 }
@@ -493,9 +489,7 @@ impl ReadObjects for SharedWrite {
 impl ReadObjects for WriteTransaction {
     fn look<R>(&self, work: impl FnOnce(&Tables<'_>, Keep<'_>) -> Result<R>) -> Result<R> {
         let state = self.state()?;
-        work(&Tables::new(state, state.memory()), &|payload, has_shared| {
-            Held::copied(state, payload, has_shared)
-        })
+        work(&Tables::new(state, state.memory()), &|stored| Held::copied(state, stored, None))
     }
 }
 

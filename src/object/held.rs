@@ -20,6 +20,7 @@ use crate::{
         change::Stamp,
         copied::RecordCopy,
         live::Live,
+        objects::Home,
         read::Pin,
         write::{WriteState, shared_value},
     },
@@ -49,9 +50,9 @@ impl Held {
         Ok(Self(Source::Pinned { pin, location }))
     }
 
-    /// Copies a record out of a write transaction.
-    pub(crate) fn copied(state: &WriteState<Writer>, payload: &[u8], has_shared: bool) -> Result<Self> {
-        Ok(Self(Source::Copied(state.copy(payload, has_shared)?)))
+    /// Copies a record out of a write transaction, as it is stored; where it lies, if that is known.
+    pub(crate) fn copied(state: &WriteState<Writer>, stored: &[u8], home: Option<Home>) -> Result<Self> {
+        state.copy(stored, home).map(Self::of_copy)
     }
 
     /// A record of a write transaction that was copied already.
@@ -69,11 +70,23 @@ impl Held {
         RecordView::access(self.payload()?)
     }
 
+    /// The record's id; zero when nothing in it can change.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` when it is damaged.
+    pub fn id(&self) -> Result<u64> {
+        match &self.0 {
+            Source::Pinned { .. } => Ok(self.record()?.id()),
+            Source::Copied(copied) => Ok(copied.record()),
+        }
+    }
+
     /// The record's archive.
     pub(crate) fn payload(&self) -> Result<&[u8]> {
         match &self.0 {
             Source::Pinned { pin, location } => pin.pinned.snapshot().at(*location),
-            Source::Copied(copied) => Ok(&copied.payload),
+            Source::Copied(copied) => Ok(copied.payload()),
         }
     }
 
@@ -165,7 +178,7 @@ impl Held {
             Copier::new(record, &symbols).copy(&mut builder, Node::Container(container), &mut refer)?;
         let payload = builder.archive_part(root)?;
         let container = RecordView::access(&payload)?.root_container()?;
-        self.beside(pin, payload.into()).map(|copy| Some((copy, container)))
+        self.beside(pin, &payload).map(|copy| Some((copy, container)))
     }
 
     /// A copy of a record that is small, so that the version needn't be kept for it.
@@ -180,21 +193,16 @@ impl Held {
         if payload.len() > MOST {
             return Ok(None);
         }
-        self.beside(pin, payload.into()).map(Some)
+        self.beside(pin, payload).map(Some)
     }
 
     /// A record of its own, with what it needs of this one's version.
-    fn beside(&self, pin: &Pin, payload: Box<[u8]>) -> Result<Self> {
-        let named = RecordView::access(&payload)?.named()?;
+    fn beside(&self, pin: &Pin, payload: &[u8]) -> Result<Self> {
+        let named = RecordView::access(payload)?.named()?;
         let shared =
             named.shared.into_iter().map(|id| Ok((id, self.shared(id)?.into()))).collect::<Result<_>>()?;
-        Ok(Self(Source::Copied(Arc::new(RecordCopy {
-            payload,
-            memory: Arc::clone(&pin.core.memory),
-            names: Arc::default(),
-            first_name: self.settled_symbols(),
-            shared,
-        }))))
+        let copy = RecordCopy::beside(payload, &pin.core.memory, self.settled_symbols(), shared)?;
+        Ok(Self(Source::Copied(Arc::new(copy))))
     }
 
     /// Symbols below this number are committed, and will always mean what they mean now.

@@ -11,12 +11,14 @@ use crate::{
     format::{
         frame::Frame,
         key::Key,
-        record::{ObjectId, Reference},
+        record::{Container, ObjectId, Reference},
     },
     store::{Direction, Writer},
     sync::Arc,
     txn::{
         change::{Change, Stamp},
+        entry::{TableKey, is_short},
+        objects::Home,
         scan::{Span, TableScan},
         shared_write::SharedWrite,
         write::WriteState,
@@ -37,13 +39,33 @@ pub enum Copied {
 }
 
 impl Copied {
-    /// Copies a value without keeping a borrow of the transaction's pages.
-    pub(crate) fn new(state: &WriteState<Writer>, frame: &Frame<'_>) -> Result<Self> {
+    /// Copies the value under the ordered bytes of a key, without keeping a borrow of the transaction's pages.
+    pub(crate) fn of_entry(state: &WriteState<Writer>, ordered: &[u8]) -> Result<Option<Self>> {
+        if let Some(copy) = state.copied_under(ordered) {
+            return Ok(Some(Self::Record(Held::of_copy(copy))));
+        }
+        let Some(stored) = state.entry(ordered)? else { return Ok(None) };
+        if let Some(encoded) = Frame::plain_scalar(stored) {
+            return Ok(Some(Self::Scalar(encoded.to_vec())));
+        }
+        let home = || is_short(ordered).then(|| Home::Entry(TableKey::from_slice(ordered)));
+        Self::new(state, stored, &Frame::decode(stored)?, home).map(Some)
+    }
+
+    /// Copies a value as it is stored, with its frame.
+    fn new(
+        state: &WriteState<Writer>,
+        stored: &[u8],
+        frame: &Frame<'_>,
+        home: impl FnOnce() -> Option<Home>,
+    ) -> Result<Self> {
         Ok(match open(state.tables(), frame)? {
             Stored::Scalar(encoded) => Self::Scalar(encoded.to_vec()),
             Stored::Archive(bytes) => Self::Archive(bytes.to_vec()),
             Stored::Object(reference) => Self::Object(reference),
-            Stored::Record(_, archive) => Self::Record(Held::copied(state, archive, frame.has_shared)?),
+            Stored::Record(record, _) => {
+                Self::Record(Held::of_copy(state.copy_framed(stored, frame, record, home())?))
+            }
         })
     }
 }
@@ -88,16 +110,25 @@ impl SharedWrite {
         }
     }
 
+    /// A container of the record that was read or changed last, if nothing was changed since.
+    ///
+    /// # Errors
+    ///
+    /// As [`SharedWrite::get`].
+    pub fn copied_object(&self, id: ObjectId) -> Result<Option<(Held, Container)>> {
+        self.read(|state| {
+            let copied = state.copied_object(id)?;
+            Ok(copied.map(|(copy, container)| (Held::of_copy(copy), container)))
+        })
+    }
+
     /// The value under the ordered bytes of a key.
     ///
     /// # Errors
     ///
     /// `TransactionClosed` when the transaction has ended; `Corrupted` when the file is damaged.
     pub fn get(&self, ordered: &[u8]) -> Result<Option<Copied>> {
-        self.read(|state| match state.entry(ordered)? {
-            Some(value) => Copied::new(state, &Frame::decode(value)?).map(Some),
-            None => Ok(None),
-        })
+        self.read(|state| Copied::of_entry(state, ordered))
     }
 
     /// Whether there is an entry under the ordered bytes of a key.
@@ -167,7 +198,8 @@ impl SharedWrite {
         self.read(|state| {
             let Some((key, value)) = scan.0.next(state.tables())? else { return Ok(None) };
             let entry = EntryRef::new(key, value)?;
-            let value = with_value.then(|| Copied::new(state, &entry.frame)).transpose()?;
+            let home = || Some(Home::Entry(TableKey::from_slice(key)));
+            let value = with_value.then(|| Copied::new(state, value, &entry.frame, home)).transpose()?;
             Ok(Some((entry.key()?.into_owned(), value)))
         })
     }

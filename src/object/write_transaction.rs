@@ -130,11 +130,7 @@ impl<'a> WriteScope<'a> {
     ///
     /// `Corrupted` when the file is damaged.
     pub fn get(&mut self, ordered: &[u8]) -> Result<Option<Copied>> {
-        let state = self.settled()?;
-        match state.entry(ordered)? {
-            Some(value) => Copied::new(state, &Frame::decode(value)?).map(Some),
-            None => Ok(None),
-        }
+        Copied::of_entry(self.settled()?, ordered)
     }
 
     /// Deletes an entry if it still is as it was read; answers whether it was.

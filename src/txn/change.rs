@@ -1,6 +1,6 @@
 //! Changes of a container, wherever it lies.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
@@ -114,9 +114,7 @@ pub(crate) fn locate<'t>(
 ) -> Result<Option<Located<'t>>> {
     if let Some((home, stored)) = find_record(tables, live, id.record, seen)? {
         let (_, record) = open_record(stored)?;
-        if (id.slot as usize) < record.slots()
-            && let Some(container) = record.at_slot(id.slot)?
-        {
+        if let Some(container) = record.known_slot(id.slot)? {
             return Ok(Some(Located::Inline { home, stored, container }));
         }
     }
@@ -268,12 +266,16 @@ impl<T: WriteTables> WriteState<T> {
             }
             (ContainerKind::Dict, Change::Put(put)) => {
                 for (key, draft) in put {
-                    let (found, ordered) = find(key)?;
-                    if let Some(at) = found.or_else(|| fresh.get(&ordered).copied()) {
+                    if let Some(at) = find(key)? {
                         items[at].1 = Pick::Value(draft);
-                    } else {
-                        fresh.insert(ordered, items.len());
-                        items.push((Pick::Member(key), Pick::Value(draft)));
+                        continue;
+                    }
+                    match fresh.entry(ordered_of(key)?.0) {
+                        Entry::Occupied(known) => items[*known.get()].1 = Pick::Value(draft),
+                        Entry::Vacant(new) => {
+                            new.insert(items.len());
+                            items.push((Pick::Member(key), Pick::Value(draft)));
+                        }
                     }
                 }
                 Ok(!put.is_empty())
@@ -281,9 +283,11 @@ impl<T: WriteTables> WriteState<T> {
             (ContainerKind::Set, Change::Add(added)) => {
                 let before = items.len();
                 for key in added {
-                    let (found, ordered) = find(key)?;
-                    if found.is_none() && (!fresh.contains_key(&ordered) || ordered_of(key)?.1) {
-                        fresh.insert(ordered, items.len());
+                    if find(key)?.is_some() {
+                        continue;
+                    }
+                    let (ordered, is_nan) = ordered_of(key)?;
+                    if fresh.insert(ordered, items.len()).is_none() || is_nan {
                         items.push((Pick::Member(key), Pick::Member(key)));
                     }
                 }
@@ -292,7 +296,7 @@ impl<T: WriteTables> WriteState<T> {
             (_, Change::Remove(removed)) => {
                 let mut gone = HashSet::new();
                 for key in removed {
-                    gone.extend(find(key)?.0);
+                    gone.extend(find(key)?);
                 }
                 let mut at = 0;
                 items.retain(|_| {
@@ -314,22 +318,24 @@ impl<T: WriteTables> WriteState<T> {
         }
     }
 
-    /// Where a key or member stands in a dict or set, and its ordered bytes.
+    /// Where a key or member stands in a dict or set.
     pub(super) fn find_member(
         &self,
         record: RecordView<'_>,
         container: Container,
         key: &Key<'_>,
-    ) -> Result<(Option<usize>, KeyBytes)> {
-        let (ordered, is_nan) = ordered_of(key)?;
-        if is_nan {
-            return Ok((None, ordered));
-        }
+    ) -> Result<Option<usize>> {
         let symbol = match key {
             Key::Scalar(Scalar::Str(name)) => self.known_symbol(name),
             _ => None,
         };
-        Ok((record.find(container, Probe { ordered: &ordered, symbol })?, ordered))
+        if let Some(symbol) = symbol
+            && let Some(at) = record.find_symbol(container, symbol)?
+        {
+            return Ok(Some(at));
+        }
+        let (ordered, is_nan) = ordered_of(key)?;
+        if is_nan { Ok(None) } else { record.find(container, Probe { ordered: &ordered, symbol }) }
     }
 
     pub(super) fn change_long(&mut self, id: ObjectId, kind: ContainerKind, change: &Change) -> Result<()> {

@@ -36,6 +36,11 @@ impl<'a> RecordView<'a> {
     pub fn find(&self, container: Container, probe: Probe<'_>) -> Result<Option<usize>> {
         let len = container.len();
         if container.len <= INDEXED_FROM {
+            if let Some(symbol) = probe.symbol
+                && let Some(index) = self.find_symbol(container, symbol)?
+            {
+                return Ok(Some(index));
+            }
             for index in 0..len {
                 if self.matches(container, index, probe)? {
                     return Ok(Some(index));

@@ -11,9 +11,10 @@ use crate::{
         record::{Container, ContainerKind, ObjectId, Patch, RecordView},
     },
     store::{Table, WriteTables},
+    sync::Arc,
     txn::{
-        change::{Change, Located, Stamp, locate},
-        objects::Home,
+        change::{Change, Stamp},
+        objects::{Home, find_record, open_record},
     },
 };
 
@@ -40,26 +41,42 @@ impl<T: WriteTables> WriteState<T> {
         if !is_of_leaves(change) {
             return Ok(None);
         }
-        let located = locate(self, &self.memory.live, id, seen)?;
-        let Some(Located::Inline { home, stored, container }) = located else { return Ok(None) };
+        // What is changed was mostly read just before.
+        let copied = self.take_copied(id.record);
+        let was_copied = copied.is_some();
+        let (mut copy, home) = if let Some(copied) = copied {
+            copied
+        } else {
+            let found = find_record(self, &self.memory.live, id.record, seen)?;
+            let Some((home, stored)) = found else { return Ok(None) };
+            (Arc::new(self.copy_alone(stored, &Frame::decode(stored)?, id.record)), home)
+        };
+        let (frame, record) = open_record(copy.stored())?;
+        let Some(container) = record.known_slot(id.slot)? else { return Ok(None) };
         self.refuse_condemned(id)?;
-        let payload = Frame::decode(stored)?.payload;
-        if expected.is_some_and(|expected| expected != Stamp::of_record(payload)) {
+        if expected.is_some_and(|expected| expected != Stamp::of_record(frame.payload)) {
             return Ok(Some(false));
         }
-        let Some(leaves) = self.leaves(RecordView::access(payload)?, container, change)? else {
+        let Some(leaves) = self.leaves(record, container, change)? else { return Ok(None) };
+        let has_shared = frame.has_shared;
+        // No one else has it, as a rule, and then it is changed where it lies.
+        let (stored, start) = Arc::make_mut(&mut copy).stored_mut();
+        if !patch(stored, start, container, &leaves)? {
             return Ok(None);
-        };
-        let Some(patched) = patched(stored, stored.len() - payload.len(), container, &leaves)? else {
-            return Ok(None);
-        };
+        }
         let mut replaced: SmallVec<[usize; 4]> = leaves.iter().map(|(at, _)| *at).collect();
         replaced.sort_unstable();
         replaced.dedup();
         self.count_removed(replaced.len() as u64);
-        match home {
-            Home::Entry(table_key) => self.overwrite(Table::Entries, &table_key, &patched)?,
-            Home::Objects => self.overwrite(Table::Objects, &id.record.to_be_bytes(), &patched)?,
+        match &home {
+            Home::Entry(table_key) => self.overwrite(Table::Entries, table_key, copy.stored())?,
+            Home::Objects => {
+                self.overwrite(Table::Objects, &id.record.to_be_bytes(), copy.stored())?;
+            }
+        }
+        // The shared values that it names are those that it named before.
+        if was_copied || !has_shared {
+            self.keep_copied(copy, Some(home));
         }
         Ok(Some(true))
     }
@@ -84,7 +101,7 @@ impl<T: WriteTables> WriteState<T> {
             (ContainerKind::Dict, Change::Put(put)) => {
                 for (key, draft) in put {
                     let Some(leaf) = leaf_of(draft) else { return Ok(None) };
-                    let Some(at) = self.find_member(record, container, key)?.0 else { return Ok(None) };
+                    let Some(at) = self.find_member(record, container, key)? else { return Ok(None) };
                     leaves.push((container.len() + at, leaf));
                 }
             }
@@ -120,29 +137,28 @@ fn leaf_of(draft: &Draft) -> Option<&[u8]> {
     }
 }
 
-/// The stored bytes of a record with other leaves, where its payload begins at `start`; `None` when it has to be built
-/// anew for that.
-fn patched(
-    stored: &[u8],
+/// Puts other leaves into the stored bytes of a record whose payload begins at `start`; answers `false` when it has to be
+/// built anew for that, after which the bytes are of no use.
+fn patch(
+    stored: &mut Vec<u8>,
     start: usize,
     container: Container,
     leaves: &[(usize, &[u8])],
-) -> Result<Option<Vec<u8>>> {
-    let mut bytes = stored.to_vec();
-    let mut patch = Patch::new(&mut bytes[start..])?;
+) -> Result<bool> {
+    let mut patch = Patch::new(&mut stored[start..])?;
     for (at, leaf) in leaves {
         if !patch.replace(container.word_at(*at), leaf)? {
-            return Ok(None);
+            return Ok(false);
         }
     }
     if let Some(grown) = patch.grown()? {
-        bytes.truncate(start);
-        bytes.extend_from_slice(&grown);
+        stored.truncate(start);
+        stored.extend_from_slice(&grown);
     }
     // It may have become too long for a record.
-    if RecordView::access(&bytes[start..])?.is_long(container)? {
-        return Ok(None);
+    if RecordView::access(&stored[start..])?.is_long(container)? {
+        return Ok(false);
     }
-    frame::reseal(&mut bytes);
-    Ok(Some(bytes))
+    frame::reseal(stored);
+    Ok(true)
 }
