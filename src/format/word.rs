@@ -4,7 +4,7 @@
 
 use super::{name::Name, record::ContainerKind};
 
-const TAG_BITS: u32 = 4;
+pub(super) const TAG_BITS: u32 = 4;
 /// One more than the largest payload of a word.
 pub(crate) const PAYLOAD_LIMIT: u32 = 1 << (32 - TAG_BITS);
 

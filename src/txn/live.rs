@@ -48,8 +48,8 @@ pub(crate) struct Live {
     rollbacks: AtomicU64,
 }
 
-/// The slots of a record that have handles, which is mostly one.
-type Slots = SmallVec<[(u32, Arc<Token>); 1]>;
+/// The slots of a record that have handles: mostly one, and two on the way from a container to what is in it.
+type Slots = SmallVec<[(u32, Arc<Token>); 2]>;
 
 #[derive(Debug, Default)]
 struct Handles {
@@ -152,7 +152,9 @@ impl Live {
             return;
         }
         let Some(slots) = handles.slots.get_mut(&id.record) else { return };
-        slots.retain(|(slot, _)| *slot != id.slot);
+        if let Some(at) = slots.iter().position(|(slot, _)| *slot == id.slot) {
+            slots.swap_remove(at);
+        }
         if slots.is_empty() {
             handles.slots.remove(&id.record);
             handles.homes.remove(&id.record);
@@ -280,6 +282,9 @@ impl Handles {
 
     /// Moves the orphans of a record that have no handle to the dead.
     fn bury(&mut self, record: u64) {
+        if self.orphans.is_empty() {
+            return;
+        }
         let Some(slots) = self.orphans.remove(&record) else { return };
         let (kept, buried): (Vec<_>, Vec<_>) =
             slots.into_iter().partition(|(slot, _)| self.holds(ObjectId { record, slot: *slot }));

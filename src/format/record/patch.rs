@@ -15,13 +15,16 @@ use crate::{
         builder::{LONG, Record},
         scalar::Scalar,
         varint,
-        word::{PAYLOAD_LIMIT, Tag, Word, constant, fold_sign},
+        word::{PAYLOAD_LIMIT, TAG_BITS, Tag, Word, constant, fold_sign},
     },
 };
 
 /// When a heap would grow past a multiple of this, in bytes, the record is to be built anew, which leaves behind what
 /// nothing in it refers to any more.
 const GRAIN: usize = 256;
+
+/// How many bytes of narrow words are compared with one count.
+const PART: usize = 1 << 16;
 
 /// A record in which leaves are put in the place of others.
 ///
@@ -206,8 +209,13 @@ impl<'p> Patch<'p> {
             words().filter(|word| word.payload() == payload).count() <= 1
                 || words().filter(|word| word.payload() == payload && in_heap(*word)).count() <= 1
         } else {
+            // Counts as narrow as the words, of so few that they are wide enough, let many be compared at once.
+            let count = |part: &[u8]| {
+                part.chunks_exact(2).map(|word| u16::from(u16_of(word) >> TAG_BITS == payload as u16)).sum()
+            };
+            let counts = words.chunks(PART).map(|part| -> u16 { count(part) });
             let words = || words.chunks_exact(2).map(|word| Word(u32::from(u16_of(word))));
-            words().filter(|word| word.payload() == payload).count() <= 1
+            counts.map(usize::from).sum::<usize>() <= 1
                 || words().filter(|word| word.payload() == payload && in_heap(*word)).count() <= 1
         }
     }
