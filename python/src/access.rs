@@ -150,8 +150,8 @@ impl Kept {
 pub(crate) enum Access {
     /// The newest committed version, or this thread's transaction while it has one.
     Live { opened: Arc<Opened>, origin: Arc<Origin> },
-    /// One transaction.
-    Write { opened: Arc<Opened>, origin: Arc<Origin>, transaction: Arc<SharedWrite>, nested: Option<u64> },
+    /// One transaction, and the live map that it is of.
+    Write { live: Arc<Access>, transaction: Arc<SharedWrite>, nested: Option<u64> },
     /// One version.
     Version { opened: Arc<Opened>, origin: Arc<Origin>, kept: Arc<Kept> },
 }
@@ -197,14 +197,21 @@ impl std::fmt::Debug for Access {
 impl Access {
     pub(crate) fn opened(&self) -> &Arc<Opened> {
         match self {
-            Self::Live { opened, .. } | Self::Write { opened, .. } | Self::Version { opened, .. } => opened,
+            Self::Live { opened, .. } | Self::Version { opened, .. } => opened,
+            Self::Write { live, .. } => live.opened(),
         }
     }
 
     pub(crate) fn origin(&self) -> &Arc<Origin> {
         match self {
-            Self::Live { origin, .. } | Self::Write { origin, .. } | Self::Version { origin, .. } => origin,
+            Self::Live { origin, .. } | Self::Version { origin, .. } => origin,
+            Self::Write { live, .. } => live.origin(),
         }
+    }
+
+    /// What a transaction is of; any other one itself.
+    pub(crate) fn live(self: &Arc<Self>) -> &Arc<Self> {
+        if let Self::Write { live, .. } = &**self { live } else { self }
     }
 
     /// Whether two of these are of one map, and of one version if they are of a snapshot's.
@@ -278,19 +285,6 @@ impl Access {
         }))
     }
 
-    /// The version that everything is read in now, unless a transaction or deferred writes have a say.
-    #[inline]
-    pub(crate) fn version(&self, py: Python<'_>) -> PyResult<Option<ReadTransaction>> {
-        match self {
-            Self::Live { opened, .. } => match opened.with(Now::of)? {
-                Now::Version(read) => Ok(Some(read)),
-                Now::Own(_) | Now::Deferred(_) => Ok(None),
-            },
-            Self::Version { kept, .. } => kept.read(py).map(Some),
-            Self::Write { .. } => Ok(None),
-        }
-    }
-
     /// The newest version, with what this process deferred.
     #[cold]
     fn settled(&self, py: Python<'_>) -> PyResult<ReadTransaction> {
@@ -309,19 +303,13 @@ impl Access {
 
     /// The transaction that a change takes part in, when there is one; raises where nothing may be changed.
     pub(crate) fn writer(&self, py: Python<'_>) -> PyResult<Option<Arc<SharedWrite>>> {
-        // What may be written through is open.
-        if let Self::Write { transaction, nested, .. } = self
-            && transaction.is_innermost(*nested)
-        {
-            return Ok(Some(Arc::clone(transaction)));
-        }
-        self.check(py)?;
         match self {
             Self::Live { opened, .. } => {
+                let own = opened.with(|environment| Ok(environment.participating()))?;
                 if opened.options.readonly {
                     return Err(errors::read_only(py, "the map was opened with readonly=True"));
                 }
-                match opened.with(|environment| Ok(environment.participating()))? {
+                match own {
                     Some(transaction) if !tasks::takes_part(py, &transaction)? => Err(errors::transaction(
                         py,
                         "another task of this thread has a write transaction open, and can't go on while this one waits; let an asyncio.Lock keep them apart",
@@ -329,11 +317,19 @@ impl Access {
                     transaction => Ok(transaction),
                 }
             }
-            Self::Write { .. } => Err(errors::transaction(
-                py,
-                "a nested transaction is open; write through that one or through the map, or end it first",
-            )),
+            // What may be written through is open.
+            Self::Write { transaction, nested, .. } if transaction.is_innermost(*nested) => {
+                Ok(Some(Arc::clone(transaction)))
+            }
+            Self::Write { .. } => {
+                self.check(py)?;
+                Err(errors::transaction(
+                    py,
+                    "a nested transaction is open; write through that one or through the map, or end it first",
+                ))
+            }
             Self::Version { .. } => {
+                self.check(py)?;
                 Err(errors::read_only(py, "a snapshot can't be changed; change the map that it is of"))
             }
         }

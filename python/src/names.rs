@@ -110,7 +110,7 @@ impl<S: Scope> Texts<'_, S> {
             return Some(symbol);
         }
         let symbol = self.scope.symbol_of(text.to_str().ok()?)?;
-        if is_it(symbol) {
+        if symbol < self.settled && self.name(text.py(), symbol).is_ok_and(|name| name.is(text)) {
             recent.store(symbol + 1, Ordering::Relaxed);
         }
         Some(symbol)

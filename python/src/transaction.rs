@@ -24,13 +24,12 @@ pub(crate) struct Transaction {
 impl Transaction {
     pub(crate) fn new<'py>(
         py: Python<'py>,
-        access: &Access,
+        access: &Arc<Access>,
         transaction: Arc<SharedWrite>,
         nested: Option<u64>,
     ) -> PyResult<Bound<'py, Self>> {
         let mapping = Mapping::new(Access::Write {
-            opened: Arc::clone(access.opened()),
-            origin: Arc::clone(access.origin()),
+            live: Arc::clone(access.live()),
             transaction: Arc::clone(&transaction),
             nested,
         });

@@ -123,7 +123,7 @@ impl SharedWrite {
 
     /// Whether this thread began it.
     #[inline]
-    pub(crate) fn is_own(&self) -> bool {
+    pub fn is_own(&self) -> bool {
         self.owner == thread_token()
     }
 

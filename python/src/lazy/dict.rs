@@ -35,13 +35,12 @@ pub(crate) fn look_up<'py>(
     handle: &Handle,
     key: &Bound<'py, PyAny>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if let Ok(name) = key.cast_exact::<PyString>()
-        && let Some(found) = handle.glance(py, |glance| named(py, glance, name))?.flatten()
-    {
-        return Ok(Some(found));
-    }
-    let view = handle.view(py)?;
-    view.find(key)?.map(|place| view.value_at(py, &place)).transpose()
+    let name = key.cast_exact::<PyString>().ok();
+    handle.look(
+        py,
+        |glance| Ok(name.map(|name| named(py, glance, name)).transpose()?.flatten().map(Some)),
+        |view| view.find(key)?.map(|place| view.value_at(py, &place)).transpose(),
+    )
 }
 
 /// The value under a key that is a symbol; nothing when it is none, even if the key is there as a text.

@@ -76,6 +76,7 @@ enum Found {
 /// A container in a record whose place in the version that is read was known, for a moment.
 pub(crate) struct Glance<'a> {
     object: &'a Object,
+    access: &'a Arc<Access>,
     read: &'a ReadTransaction,
     location: Location,
     pub(crate) record: RecordView<'a>,
@@ -86,19 +87,19 @@ impl Glance<'_> {
     /// What the leaves of the record are made with.
     #[inline]
     pub(crate) fn texts(&self) -> Texts<'_, ReadTransaction> {
-        Texts::of(self.read, self.object.access.origin())
+        Texts::of(self.read, self.access.origin())
     }
 
     /// The handle of a mutable container of the record.
     #[inline]
     pub(crate) fn handle(&self, container: Container) -> PyResult<Handle> {
-        let Object { access, seen, .. } = self.object;
-        Handle::of_place(access, self.read, self.location, self.record.id(), container, seen.clone())
+        let seen = self.object.seen.clone();
+        Handle::of_place(self.access, self.read, self.location, self.record.id(), container, seen)
     }
 
     /// The record, kept.
     pub(crate) fn source(&self) -> Source {
-        self.object.source(self.read.hold_at(self.location), Arc::clone(&self.object.access))
+        self.object.source(self.read.hold_at(self.location), self.access)
     }
 }
 
@@ -115,7 +116,7 @@ impl Found {
 impl Handle {
     /// A container that lies in a record.
     pub(crate) fn of_container(source: &Source, container: Container) -> PyResult<Self> {
-        let record = source.held.record().or_raise()?.id();
+        let record = source.held.id().or_raise()?;
         let is_live = !matches!(*source.access, Access::Version { .. });
         let Some(slot) = container.slot() else {
             if !is_live {
@@ -172,28 +173,18 @@ impl Handle {
         Ok(Self::Object(Object::new(access, reference.kind, reference.id, seen, hold, None)))
     }
 
-    /// Does something with the container where it was found last, if that is a record of the version that is read now;
-    /// otherwise, and whenever there is more to it, the view has to be asked.
+    /// Looks into the container: at a glance where it was found last, if that is a record of the version that is read now,
+    /// and there is no more to it; or else at a view.
     #[inline]
-    pub(crate) fn glance<R>(
+    pub(crate) fn look<R>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&Glance<'_>) -> PyResult<R>,
-    ) -> PyResult<Option<R>> {
-        self.glance_or(py, work, |_| Ok(None))
-    }
-
-    /// As [`Handle::glance`]; `long` does something with a view of what is no part of a record.
-    #[inline]
-    pub(crate) fn glance_or<R>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(&Glance<'_>) -> PyResult<R>,
-        long: impl FnOnce(&View) -> PyResult<Option<R>>,
-    ) -> PyResult<Option<R>> {
+        glance: impl FnOnce(&Glance<'_>) -> PyResult<Option<R>>,
+        view: impl FnOnce(&View) -> PyResult<R>,
+    ) -> PyResult<R> {
         match self {
-            Self::Object(object) => object.glance(py, work, long),
-            Self::Fixed(_) => Ok(None),
+            Self::Object(object) => object.look(py, glance, view),
+            Self::Fixed(_) => view(&self.view(py)?),
         }
     }
 
@@ -211,9 +202,9 @@ impl Handle {
         match self {
             Self::Object(object) => object.view(py),
             Self::Fixed(fixed) => {
-                let access = current(&fixed.source.access)?;
+                let access = current(&fixed.source.access);
                 let reader = access.reader(py)?;
-                let source = Source { access, ..fixed.source.clone() };
+                let source = Source { access: Arc::clone(access), ..fixed.source.clone() };
                 Ok(View { reader, content: Content::Record(source, fixed.container) })
             }
         }
@@ -263,7 +254,7 @@ impl Handle {
     /// Raises where nothing may be changed, before anything is done.
     pub(crate) fn check_writable(&self, py: Python<'_>) -> PyResult<()> {
         match self {
-            Self::Object(object) => current(&object.access)?.writer(py).map(|_| ()),
+            Self::Object(object) => current(&object.access).writer(py).map(|_| ()),
             Self::Fixed(_) => Err(errors::read_only(py, "tuples and frozensets never change")),
         }
     }
@@ -280,7 +271,7 @@ impl Handle {
         };
         object.check()?;
         let mut drafts = Some(drafts);
-        current(&object.access)?.change_all(py, Room::Unknown, |scope| {
+        current(&object.access).change_all(py, Room::Unknown, |scope| {
             let drafts = scope.take(&mut drafts)?;
             scope.append(object.id, object.seen.as_ref(), drafts)
         })
@@ -298,7 +289,7 @@ impl Handle {
         };
         object.check()?;
         let stamp = seen.map(View::stamp).transpose()?;
-        current(&object.access)?.change_object(py, object.id, object.seen.as_ref(), stamp, changes)
+        current(&object.access).change_object(py, object.id, object.seen.as_ref(), stamp, changes)
     }
 
     /// Changes the container by what `step` makes of how it is. When others change it meanwhile, that is done again; what
@@ -395,30 +386,38 @@ impl Object {
     }
 
     #[inline]
-    fn glance<R>(
+    fn look<R>(
         &self,
         py: Python<'_>,
-        work: impl FnOnce(&Glance<'_>) -> PyResult<R>,
-        long: impl FnOnce(&View) -> PyResult<Option<R>>,
-    ) -> PyResult<Option<R>> {
+        glance: impl FnOnce(&Glance<'_>) -> PyResult<Option<R>>,
+        view: impl FnOnce(&View) -> PyResult<R>,
+    ) -> PyResult<R> {
         self.check()?;
-        let Some(read) = self.access.version(py)? else { return Ok(None) };
-        let found = match &*self.last() {
-            Some(Last::Version { version, found }) if *version == read.version() && found.is_in(&read) => {
-                found.clone()
-            }
-            _ => return Ok(None),
-        };
-        match found {
-            Found::Record(location, container) => {
-                let record = read.record(location).or_raise()?;
-                work(&Glance { object: self, read: &read, location, record, container }).map(Some)
-            }
-            Found::Long(found) => {
-                let content = Content::Long(found, Arc::clone(&self.access));
-                long(&View { reader: Reader::Version(read), content })
+        let access = current(&self.access);
+        let reader = access.reader(py)?;
+        if let Reader::Version(read) = &reader {
+            let found = match &*self.last() {
+                Some(Last::Version { version, found }) if *version == read.version() && found.is_in(read) => {
+                    Some(found.clone())
+                }
+                _ => None,
+            };
+            match found {
+                Some(Found::Record(location, container)) => {
+                    let record = read.record(location).or_raise()?;
+                    let place = Glance { object: self, access, read, location, record, container };
+                    if let Some(found) = glance(&place)? {
+                        return Ok(found);
+                    }
+                }
+                Some(Found::Long(long)) => {
+                    let content = Content::Long(long, Arc::clone(access));
+                    return view(&View { reader, content });
+                }
+                None => {}
             }
         }
+        view(&self.view_through(access, reader)?)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Last>> {
@@ -427,14 +426,23 @@ impl Object {
 
     fn view(&self, py: Python<'_>) -> PyResult<View> {
         self.check()?;
-        let access = current(&self.access)?;
-        let reader = access.reader(py)?;
+        let access = current(&self.access);
+        self.view_through(access, access.reader(py)?)
+    }
+
+    fn view_through(&self, access: &Arc<Access>, reader: Reader) -> PyResult<View> {
+        if let Reader::Transaction(own) = &reader
+            && let Some((held, container)) = own.copied_object(self.id).or_raise()?
+        {
+            let content = Content::Record(self.source(held, access), container);
+            return Ok(View { reader, content });
+        }
         match (&reader, &*self.last()) {
             (Reader::Version(read), Some(Last::Version { version, found }))
                 if *version == read.version() && found.is_in(read) =>
             {
                 let content = match found {
-                    Found::Long(long) => Content::Long(Arc::clone(long), access),
+                    Found::Long(long) => Content::Long(Arc::clone(long), Arc::clone(access)),
                     Found::Record(location, container) => {
                         let held = read.hold_at(*location);
                         Content::Record(self.source(held, access), *container)
@@ -445,7 +453,7 @@ impl Object {
             (Reader::Transaction(own), Some(Last::Transaction { transaction, changes, view }))
                 if transaction.as_ptr() == Arc::as_ptr(own) && own.changes().or_raise()? == *changes =>
             {
-                return Ok(view.through(access));
+                return Ok(view.through(Arc::clone(access)));
             }
             _ => {}
         }
@@ -453,7 +461,7 @@ impl Object {
         let found = found.ok_or_else(|| errors::to_python(oocmap::Error::Stale))?;
         let content = match found {
             ContainerView::Record(held, container) => Content::Record(self.source(held, access), container),
-            ContainerView::Long(long) => Content::Long(Arc::new(long), access),
+            ContainerView::Long(long) => Content::Long(Arc::new(long), Arc::clone(access)),
         };
         let view = View { reader, content };
         let last = match (&view.reader, &view.content) {
@@ -476,8 +484,8 @@ impl Object {
         Ok(view)
     }
 
-    fn source(&self, held: oocmap::Held, access: Arc<Access>) -> Source {
-        Source { held: Arc::new(held), access, seen: self.seen.clone(), holds: None }
+    fn source(&self, held: oocmap::Held, access: &Arc<Access>) -> Source {
+        Source { held: Arc::new(held), access: Arc::clone(access), seen: self.seen.clone(), holds: None }
     }
 }
 
@@ -493,14 +501,9 @@ fn keep(source: &Source, id: ObjectId) -> Hold {
 
 /// What something is read and written through now: a transaction that has ended, or that this thread takes part in anyway,
 /// gives way to the map.
-fn current(access: &Arc<Access>) -> PyResult<Arc<Access>> {
-    if let Access::Write { opened, origin, transaction, .. } = &**access {
-        let takes_part = opened.with(|environment| {
-            Ok(environment.participating().is_some_and(|own| Arc::ptr_eq(&own, transaction)))
-        })?;
-        if takes_part || !transaction.is_open(None) {
-            return Ok(Arc::new(Access::Live { opened: Arc::clone(opened), origin: Arc::clone(origin) }));
-        }
+fn current(access: &Arc<Access>) -> &Arc<Access> {
+    match &**access {
+        Access::Write { live, transaction, .. } if transaction.is_own() || !transaction.is_open(None) => live,
+        _ => access,
     }
-    Ok(Arc::clone(access))
 }

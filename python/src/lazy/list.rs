@@ -26,23 +26,20 @@ pub(crate) struct LazyList(pub(crate) Handle);
 
 lazy_class!(LazyList, "list", {
     fn __getitem__<'py>(&self, py: Python<'py>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let index = Index::of(index, "list")?;
-        if let Index::At(at) = index
-            && let Some(found) = self.0.glance_or(
+        match Index::of(index, "list")? {
+            Index::At(at) => self.0.look(
                 py,
                 |glance| {
                     let at = position(at, glance.container.len(), OUTSIDE)?;
-                    decode::glanced(py, glance, glance.record.item(glance.container, at).or_raise()?)
+                    let item = glance.record.item(glance.container, at).or_raise()?;
+                    decode::glanced(py, glance, item).map(Some)
                 },
-                |view| view.item(py, position(at, view.len()?, OUTSIDE)?).map(Some),
-            )?
-        {
-            return Ok(found);
-        }
-        let view = self.0.view(py)?;
-        match index {
-            Index::At(at) => view.item(py, position(at, view.len()?, OUTSIDE)?),
-            Index::Slice(cut) => Ok(PyList::new(py, cut.over(view.len()?).items(py, &view)?)?.into_any()),
+                |view| view.item(py, position(at, view.len()?, OUTSIDE)?),
+            ),
+            Index::Slice(cut) => {
+                let view = self.0.view(py)?;
+                Ok(PyList::new(py, cut.over(view.len()?).items(py, &view)?)?.into_any())
+            }
         }
     }
 

@@ -107,11 +107,10 @@ use crate::{
 
 /// The plain object of a handle, one level deep or all the way.
 pub(crate) fn eager<'py>(py: Python<'py>, handle: &Handle, deep: bool) -> PyResult<Bound<'py, PyAny>> {
-    if deep && let Some(plain) = handle.glance(py, |glance| decode::deep_at(py, glance))?.flatten() {
-        return Ok(plain);
+    if deep {
+        return handle.look(py, |glance| decode::deep_at(py, glance), |view| decode::deep(py, view));
     }
-    let view = handle.view(py)?;
-    if deep { decode::deep(py, &view) } else { decode::shallow(py, &view) }
+    decode::shallow(py, &handle.view(py)?)
 }
 
 /// What makes the plain object again.

@@ -9,7 +9,7 @@ use oocmap::{
 use pyo3::{
     exceptions::{PyIndexError, PyRuntimeError},
     prelude::*,
-    types::PyFloat,
+    types::{PyFloat, PyString},
 };
 
 use super::walk::{Part, Walk};
@@ -298,6 +298,14 @@ impl View {
 
     /// Finds an item of a dict by its key, or a member of a set; raises `TypeError` for what is not hashable.
     pub(crate) fn find(&self, member: &Bound<'_, PyAny>) -> PyResult<Option<Place>> {
+        if let Content::Record(source, container) = &self.content
+            && let Ok(name) = member.cast_exact::<PyString>()
+            && let Some(symbol) = source.texts().symbol_of(name)
+            && let Some(index) =
+                source.held.record().or_raise()?.find_symbol(*container, symbol).or_raise()?
+        {
+            return Ok(Some(Place::Record(index)));
+        }
         let Some(member) = key::look_up_key(member)? else { return Ok(None) };
         let found = match &self.content {
             Content::Record(source, container) => {
