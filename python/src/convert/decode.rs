@@ -67,6 +67,12 @@ pub(crate) fn copied<'py>(
     match copied {
         Copied::Scalar(encoded) => scalar::decode(py, &encoded),
         Copied::Record(held) => {
+            if let Node::Container(container) = held.record().or_raise()?.root().or_raise()?
+                && let Some(slot) = container.slot()
+            {
+                let handle = Handle::of_slot(access, &held, container, slot, Some(ordered.into()))?;
+                return lazy::handle(py, handle);
+            }
             let source = Source {
                 held: Arc::new(held),
                 access: Arc::clone(access),

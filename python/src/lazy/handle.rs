@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use oocmap::{
-    Change, Container, ContainerKind, ContainerView, Draft, Environment, Hold, Location, Long, ObjectId,
-    ReadObjects, ReadTransaction, Reader, RecordView, Reference, Room, SharedWrite,
+    Change, Container, ContainerKind, ContainerView, Draft, Environment, Held, Hold, Location, Long,
+    ObjectId, ReadObjects, ReadTransaction, Reader, RecordView, Reference, Room, SharedWrite,
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
@@ -116,7 +116,6 @@ impl Found {
 impl Handle {
     /// A container that lies in a record.
     pub(crate) fn of_container(source: &Source, container: Container) -> PyResult<Self> {
-        let record = source.held.id().or_raise()?;
         let is_live = !matches!(*source.access, Access::Version { .. });
         let Some(slot) = container.slot() else {
             if !is_live {
@@ -136,13 +135,32 @@ impl Handle {
                 }
             }));
         };
-        let place = source.held.place();
-        let last = place
+        Self::of_slot(&source.access, &source.held, container, slot, source.seen.clone())
+    }
+
+    /// A mutable container that lies in a record, in this slot.
+    pub(crate) fn of_slot(
+        access: &Arc<Access>,
+        record: &Held,
+        container: Container,
+        slot: u32,
+        seen: Seen,
+    ) -> PyResult<Self> {
+        let last = record
+            .place()
             .map(|(version, location)| Last::Version { version, found: Found::Record(location, container) });
-        let id = ObjectId { record, slot };
-        let hold = is_live.then(|| keep(source, id));
-        let object = Object::new(&source.access, container.kind, id, source.seen.clone(), hold, last);
-        Ok(Self::Object(object))
+        let id = ObjectId { record: record.id().or_raise()?, slot };
+        let hold = match **access {
+            Access::Version { .. } => None,
+            // In the map that is open in this process, if it is.
+            _ => Some(
+                access
+                    .opened()
+                    .with(|environment| Ok(environment.keep(id)))
+                    .unwrap_or_else(|_| record.keep(id)),
+            ),
+        };
+        Ok(Self::Object(Object::new(access, container.kind, id, seen, hold, last)))
     }
 
     /// A mutable container that lies in a record of a version, whose id this is.
@@ -484,19 +502,13 @@ impl Object {
         Ok(view)
     }
 
-    fn source(&self, held: oocmap::Held, access: &Arc<Access>) -> Source {
+    fn source(&self, held: Held, access: &Arc<Access>) -> Source {
         Source { held: Arc::new(held), access: Arc::clone(access), seen: self.seen.clone(), holds: None }
     }
 }
 
 fn check_hold(hold: &Hold) -> PyResult<()> {
     if hold.is_taken_back() { Err(errors::to_python(oocmap::Error::Stale)) } else { Ok(()) }
-}
-
-/// Keeps an object for as long as the answer lives: in the map that is open in this process, if it is.
-fn keep(source: &Source, id: ObjectId) -> Hold {
-    let kept = source.access.opened().with(|environment| Ok(environment.keep(id)));
-    kept.unwrap_or_else(|_| source.held.keep(id))
 }
 
 /// What something is read and written through now: a transaction that has ended, or that this thread takes part in anyway,

@@ -234,6 +234,10 @@ proptest! {
             let (answer, expected) = (keeping.step(step), twin.step(step));
             prop_assert_eq!(answer.ok(), expected.ok(), "{:?}", step);
             keeping.check();
+            for (known, same) in keeping.known.iter().zip(&twin.known) {
+                let stored = |known: &Option<Known>| known.as_ref().map(|known| known.stored.clone());
+                prop_assert_eq!(stored(known), stored(same), "what is read after {:?}", step);
+            }
             for table in [Table::Header, Table::Entries, Table::Objects, Table::Symbols, Table::Shared] {
                 prop_assert_eq!(
                     keeping.state.tables().rows(table),
