@@ -6,6 +6,7 @@ mod tests;
 use std::collections::HashMap;
 
 use super::{
+    entry::is_short,
     memory::Memory,
     objects::Home,
     write::{WriteState, shared_value},
@@ -103,7 +104,9 @@ impl<T: WriteTables> WriteState<T> {
 
     /// The record under the ordered bytes of a key, if it was copied last and still is like that.
     pub(crate) fn copied_under(&self, ordered: &[u8]) -> Option<Arc<RecordCopy>> {
-        self.copied(|last| matches!(&last.home, Some(Home::Entry(key)) if key.as_slice() == ordered))
+        // The ordered bytes of a long key may look like the place of another one.
+        let is_it = |home: &Home| matches!(home, Home::Entry(key) if key.as_slice() == ordered);
+        self.copied(|last| is_short(ordered) && last.home.as_ref().is_some_and(is_it))
     }
 
     /// A container of the record that was copied last, if that still is like that.

@@ -13,7 +13,7 @@ use crate::{
     },
     store::{MemoryTables, ReadTables, Table},
     txn::{
-        entry::{EntryKey, TableKey},
+        entry::{EntryKey, TableKey, find},
         live::Seen,
         write::Savepoint,
     },
@@ -263,4 +263,15 @@ fn a_field_that_was_read_is_changed_without_another_look_up() {
     assert_eq!(gets(&run), before + 1);
     assert_eq!(run.state.tables().gets(Table::Objects), 0);
     run.check();
+}
+
+#[test]
+fn the_place_of_a_long_key_is_not_taken_for_a_key() {
+    let mut state = new_state();
+    let key = EntryKey::new(&Key::Scalar(Scalar::Str("long".repeat(200).into()))).unwrap();
+    state.put(&key, document(0).draft().unwrap()).unwrap();
+    let (table_key, stored) = find(&state, key.ordered()).unwrap().unwrap();
+    state.copy(stored, Some(Home::Entry(table_key.clone()))).unwrap();
+    assert!(state.last_copied.borrow().is_some());
+    assert!(state.copied_under(&table_key).is_none());
 }
