@@ -68,6 +68,10 @@ class Engine(ABC):
     def load(self, entries: Iterable[Pair], *, ascending: bool = False) -> None:
         """Store entries the fastest way: in one transaction where there are any, on disk where that is promised."""
 
+    def load_lines(self, lines: Path) -> None:
+        """Store the entries in a file of lines of JSON, each a list of key and value."""
+        raise Cannot
+
     @abstractmethod
     def reader(self) -> Any:
         """Return what reads one value by its key: a mapping or a function."""

@@ -77,10 +77,11 @@ class Work:
 COUNT = 200_000
 """How many small entries there are, in a whole run."""
 LIST_LENGTH = Share(5, 1000)
+MANY = Share(50)
 
 STORES = {
     "small": Store("small", Share(1)),
-    "many": Store("small", Share(50), large=True),
+    "many": Store("small", MANY, large=True),
     "documents": Store("documents", Share(0.1)),
     "list": Store("list", LIST_LENGTH),
     "large": Store("pages", Share(12.5, 500), large=True),
@@ -205,6 +206,17 @@ WORKS: dict[str, Work] = {
             "writes",
             (Bar("times", 2, "lmdb"),),
             kind="small",
+        ),
+        Work(
+            "load-lines",
+            "10 million lines of JSON, random order, with `bulk_load`",
+            writing.load_lines,
+            "writes",
+            (Bar("itself", 3),),
+            entries=MANY,
+            engines=("oocmap",),
+            rounds=1,
+            beside="one transaction",
         ),
         Work(
             "write-durable",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from data import Pair, pairs, shuffled, small
-from engine import Cannot, Engine, as_function
+from engine import Cannot, Engine, as_function, as_writer
 from reading import expect
 from timing import FEWEST, Figure, Run, in_parts, seconds, write_each
 
@@ -27,6 +28,32 @@ def load_sorted(run: Run, engine: Engine) -> Figure:
 def load_documents(run: Run, engine: Engine) -> Figure:
     """Store documents in one transaction, in random order."""
     return _load(run, engine, list(pairs("documents", run.count)))
+
+
+def load_lines(run: Run, engine: Engine) -> Figure:
+    """Store small entries from a file of lines of JSON, in random order, and the same by one transaction."""
+    lines = run.directory / "entries.jsonl"
+    with lines.open("w", encoding="utf-8") as file:
+        for entry in pairs("small", run.count):
+            file.write(json.dumps(entry) + "\n")
+    took = seconds(lambda: engine.load_lines(lines))
+    plain = type(engine)(run.directory / "plain")
+    plain.directory.mkdir()
+    plain.open()
+
+    def in_one_transaction() -> None:
+        with plain.transaction(), lines.open(encoding="utf-8") as file:
+            write = as_writer(plain.reader())
+            for line in file:
+                write(*json.loads(line))
+
+    reference = seconds(in_one_transaction)
+    for either in (engine, plain):
+        read = as_function(either.reader())
+        for key in (0, run.count // 2, run.count - 1):
+            expect(either, read(key), small(key))
+    plain.close()
+    return Figure(took / run.count, run.count, reference=reference / run.count)
 
 
 def _load(run: Run, engine: Engine, entries: list[Pair], *, ascending: bool = False) -> Figure:

@@ -160,7 +160,13 @@ def test_a_part_of_a_run_does_not_become_the_report() -> None:
 
 
 def test_rows_are_chosen_by_name_and_pattern() -> None:
-    assert chosen("load-*,get", WORKS) == ["get", "load-documents", "load-random", "load-sorted"]
+    assert chosen("load-*,get", WORKS) == [
+        "get",
+        "load-documents",
+        "load-random",
+        "load-sorted",
+        "load-lines",
+    ]
     with pytest.raises(ValueError, match="there is no 'nothing', but get"):
         chosen("get,nothing", WORKS)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from engine import LIST, MappingEngine, Promise
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from oocmap import OOCMap
 
 
@@ -27,6 +29,11 @@ class OocmapEngine(MappingEngine):
 
         self.path = self.directory / "data.ooc"
         self.m = OOCMap(self.path, readonly=readonly)
+
+    def load_lines(self, lines: Path) -> None:
+        from oocmap import bulk_load
+
+        bulk_load(self.m, lines)
 
     def snapshot(self) -> Any:
         return self.m.snapshot()
