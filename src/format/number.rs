@@ -196,17 +196,10 @@ fn put_word(negative: bool, magnitude: u64, power: i64, out: &mut KeyBytes) {
         return;
     }
     let zeros = magnitude.leading_zeros();
-    let exponent = power + 63 - i64::from(zeros);
-    let mask = mask(negative);
+    let mask = put_head(negative, power + 63 - i64::from(zeros), out);
     let mut bits = magnitude << zeros << 1;
-    let mut groups = [0; 1 + u64::BITS.div_ceil(GROUP_BITS as u32) as usize];
+    let mut groups = [0; u64::BITS.div_ceil(GROUP_BITS as u32) as usize];
     let mut count = 0;
-    if let 0..64 = exponent {
-        groups[0] = small_tag(negative, exponent);
-        count = 1;
-    } else {
-        put_head(negative, exponent, out);
-    }
     loop {
         let group = (bits >> (64 - GROUP_BITS)) as u8;
         bits <<= GROUP_BITS;
@@ -281,9 +274,12 @@ fn check_exponent(exponent: i64) -> Result<i64> {
 
 /// Writes the tag and, unless that tells it, the exponent; returns what all bytes that follow are to be xored with.
 fn put_head(negative: bool, exponent: i64, out: &mut KeyBytes) -> u8 {
-    let mask = mask(negative);
+    let mask = if negative { 0xff } else { 0x00 };
     match exponent {
-        0..64 => out.push(small_tag(negative, exponent)),
+        0..64 => {
+            let step = exponent.unsigned_abs() as u8;
+            out.push(if negative { tag::NEGATIVE_LAST - step } else { tag::POSITIVE_FIRST + step });
+        }
         64.. => {
             out.push(if negative { tag::NEGATIVE_LARGE } else { tag::POSITIVE_LARGE });
             put_exponent(exponent.unsigned_abs() - 64, mask, out);
@@ -294,17 +290,6 @@ fn put_head(negative: bool, exponent: i64, out: &mut KeyBytes) -> u8 {
         }
     }
     mask
-}
-
-/// What all bytes behind the exponent are to be xored with.
-fn mask(negative: bool) -> u8 {
-    if negative { 0xff } else { 0x00 }
-}
-
-/// The tag of an exponent below 64, which it tells.
-fn small_tag(negative: bool, exponent: i64) -> u8 {
-    let step = exponent.unsigned_abs() as u8;
-    if negative { tag::NEGATIVE_LAST - step } else { tag::POSITIVE_FIRST + step }
 }
 
 fn put_exponent(value: u64, mask: u8, out: &mut KeyBytes) {
