@@ -40,7 +40,7 @@ const POLL: Duration = Duration::from_millis(10);
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 
 /// The count of swaps where the data file is never swapped under others.
-pub(super) static NEVER_SWAPPED: AtomicU64 = AtomicU64::new(0);
+static NEVER_SWAPPED: AtomicU64 = AtomicU64::new(0);
 
 /// LMDB's lock files begin with this number.
 const LMDB_MAGIC: u32 = 0xBEEF_C0DE;
@@ -53,7 +53,13 @@ impl Swaps {
     /// How many there have been, as [`Control::sequence`] has it.
     #[inline]
     pub(super) fn count(&self) -> u64 {
-        self.0.as_ref().map_or(0, |page| page.word(SEQUENCE_AT).load(Ordering::SeqCst))
+        self.word().load(Ordering::SeqCst)
+    }
+
+    /// The word that counts them.
+    #[inline]
+    pub(super) fn word(&self) -> &AtomicU64 {
+        self.0.as_ref().map_or(&NEVER_SWAPPED, |page| page.word(SEQUENCE_AT))
     }
 }
 

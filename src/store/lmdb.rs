@@ -19,7 +19,7 @@ use heed::{Database, Env, EnvFlags, FlagSetMode, WithoutTls, types::Bytes};
 
 use super::{
     Identity, Waiting,
-    control::{Control, Gate, NEVER_SWAPPED, Swaps},
+    control::{Control, Gate, Swaps},
     fault::translate,
     fork::{self},
     identity,
@@ -164,7 +164,7 @@ impl Store {
 
     /// Counts the swaps of the map's data file.
     pub(super) fn sequence(&self) -> &AtomicU64 {
-        self.control.as_ref().map_or(&NEVER_SWAPPED, |control| control.sequence())
+        self.swaps.word()
     }
 
     /// The same count, for those who look at it often.
