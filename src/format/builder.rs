@@ -36,7 +36,7 @@ pub(crate) const INDEXED_FROM: u32 = 16;
 /// Dict keys longer than this, in bytes, are never symbols.
 pub(crate) const SYMBOL_LENGTH: usize = 64;
 /// Dicts with more keys than this are data rather than documents; their keys are never symbols.
-const SYMBOL_DICT: u32 = 64;
+pub(crate) const SYMBOL_DICT: u32 = 64;
 /// Immutable values from this size on, in bytes, are candidates for the shared table.
 pub(crate) const LONG: usize = 128;
 /// The archives of records of up to so many words, and of a heap of up to so many bytes, may have words of 16 bits.

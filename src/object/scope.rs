@@ -47,15 +47,20 @@ pub fn find(
     container: Container,
     member: &Key<'_>,
 ) -> Result<Option<usize>> {
+    let symbol = match member {
+        Key::Scalar(Scalar::Str(name)) => scope.symbol_of(name),
+        _ => None,
+    };
+    if let Some(symbol) = symbol
+        && let Some(at) = record.find_symbol(container, symbol)?
+    {
+        return Ok(Some(at));
+    }
     let mut ordered = KeyBytes::new();
     if member.encode(&mut ordered).is_err() {
         // NaN may be a member, but it equals nothing, not even itself.
         return member.encode_allowing_nan(&mut ordered).map(|()| None);
     }
-    let symbol = match member {
-        Key::Scalar(Scalar::Str(name)) => scope.symbol_of(name),
-        _ => None,
-    };
     record.find(container, Probe { ordered: &ordered, symbol })
 }
 

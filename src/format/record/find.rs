@@ -4,7 +4,7 @@ use super::{ARCHIVE_DEPTH, Container, ContainerKind, Node, Probe, RecordView, ou
 use crate::{
     error::{Error, Result},
     format::{
-        builder::{INDEXED_FROM, member_hash, narrow_hash},
+        builder::{INDEXED_FROM, SYMBOL_DICT, member_hash, narrow_hash},
         key::{self, Key, KeyBytes},
         scalar::Scalar,
         word::{Tag, Word},
@@ -12,13 +12,17 @@ use crate::{
 };
 
 impl<'a> RecordView<'a> {
-    /// The place of a dict's key or a set's member that is this symbol.
+    /// The place of a dict's key that is this symbol; nothing when it has none, nor in dicts that are larger than those in
+    /// which names become symbols: there [`RecordView::find`] finds those that were left.
     ///
     /// # Errors
     ///
     /// `Corrupted` when the record is damaged.
     #[inline]
     pub fn find_symbol(&self, container: Container, symbol: u32) -> Result<Option<usize>> {
+        if container.len > SYMBOL_DICT {
+            return Ok(None);
+        }
         let word = Word::new(Tag::Symbol, symbol);
         for index in 0..container.len() {
             if self.words.get(container.at as usize + index)? == word.0 {
@@ -36,11 +40,6 @@ impl<'a> RecordView<'a> {
     pub fn find(&self, container: Container, probe: Probe<'_>) -> Result<Option<usize>> {
         let len = container.len();
         if container.len <= INDEXED_FROM {
-            if let Some(symbol) = probe.symbol
-                && let Some(index) = self.find_symbol(container, symbol)?
-            {
-                return Ok(Some(index));
-            }
             for index in 0..len {
                 if self.matches(container, index, probe)? {
                     return Ok(Some(index));
