@@ -75,7 +75,7 @@ pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draf
 /// A list that holds nothing but integers of 64 bits, or nothing but doubles, if there are many of them: then it pays to
 /// make but numbers of them.
 fn numbers(list: &Bound<'_, PyList>) -> Option<oocmap::Result<Draft>> {
-    if list.len() < MANY {
+    if list.len() < Draft::MANY_NUMBERS {
         return None;
     }
     let first = list.get_item(0).ok()?;
@@ -87,9 +87,6 @@ fn numbers(list: &Bound<'_, PyList>) -> Option<oocmap::Result<Draft>> {
         list.iter().map(float).collect::<Option<_>>().map(Draft::floats)
     }
 }
-
-/// From how many numbers on it pays.
-const MANY: usize = 2048;
 
 /// The place of what is not filled later.
 const NOWHERE: u32 = u32::MAX;

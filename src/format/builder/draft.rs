@@ -65,6 +65,9 @@ impl Numbers {
 }
 
 impl Draft {
+    /// A list of so many numbers is stored without a record in between.
+    pub const MANY_NUMBERS: usize = SURELY_LONG_WORDS;
+
     /// How many bytes it takes, about.
     pub fn size(&self) -> usize {
         match &self.0 {
@@ -111,7 +114,7 @@ impl Draft {
     }
 
     fn numbers(numbers: Numbers) -> Result<Self> {
-        Ok(Self(if numbers.len() >= SURELY_LONG_WORDS {
+        Ok(Self(if numbers.len() >= Self::MANY_NUMBERS {
             DraftKind::Numbers(numbers)
         } else {
             DraftKind::Record(Box::new(numbers.in_record()?))
