@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -171,25 +172,15 @@ def test_the_process_is_forked(m: OOCMap) -> None:
     assert [next(ours) for _ in range(4)] == [HERE, -1, -2, HERE + 3]
 
 
-def test_what_was_read_is_rolled_back(m: OOCMap) -> None:
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_was_read_is_rolled_back(m: OOCMap, nested: bool) -> None:
     """As many changes come after as were taken back, so that nothing but their number would be the same."""
-    ours = start(m["k"])
-    with m.transaction() as tx:
-        m["k"][HERE + 1] = -1
-        assert next(ours) == HERE
-        tx.rollback()
-    m["k"][HERE + 2] = -2
-    assert next(ours) == HERE + 1
-    assert next(ours) == -2
-
-
-def test_what_was_read_is_rolled_back_to_a_savepoint(m: OOCMap) -> None:
-    with m.transaction():
+    with m.transaction() if nested else nullcontext():
         ours = start(m["k"])
-        with m.transaction() as inner:
+        with m.transaction() as tx:
             m["k"][HERE + 1] = -1
             assert next(ours) == HERE
-            inner.rollback()
+            tx.rollback()
         m["k"][HERE + 2] = -2
         assert next(ours) == HERE + 1
         assert next(ours) == -2

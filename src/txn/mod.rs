@@ -25,4 +25,6 @@ pub(crate) mod thread;
 pub(crate) mod write;
 
 #[cfg(test)]
+mod bed;
+#[cfg(test)]
 mod tests;

@@ -8,19 +8,15 @@ use crate::{
     format::{
         builder::Draft,
         frame::Frame,
-        header::{HEADER_KEY, Header},
         record::{Node, ObjectId, RecordView},
     },
-    store::MemoryTables,
-    sync::Arc,
     txn::{
+        bed::{State, commit, new_state},
         entry::EntryKey,
         long::{leaf::Leaf, place::Place, sequence},
-        write::{Savepoint, WriteState},
+        write::Savepoint,
     },
 };
-
-type State = WriteState<MemoryTables>;
 
 /// As many elements as make a list long.
 const LONG: i64 = 3000;
@@ -35,9 +31,8 @@ fn key(list: usize) -> EntryKey {
     EntryKey::new(&Key::Scalar(Scalar::Int(int(list)))).unwrap()
 }
 
-fn new_state() -> (State, Vec<ObjectId>) {
-    let tables = MemoryTables::new(HEADER_KEY, &Header::new([0; 16]).encode());
-    let mut state = State::new(tables, Arc::default()).unwrap();
+fn lists() -> (State, Vec<ObjectId>) {
+    let mut state = new_state();
     let value = Value::List((0..LONG).map(Value::from).collect());
     for list in 0..LISTS {
         state.put(&key(list), value.draft().unwrap()).unwrap();
@@ -49,15 +44,6 @@ fn new_state() -> (State, Vec<ObjectId>) {
     };
     let ids = (0..LISTS).map(id).collect();
     (state, ids)
-}
-
-/// Commits, and begins again.
-fn commit(mut state: State) -> State {
-    state.prepare().unwrap();
-    let memory = Arc::clone(state.memory());
-    let (tables, learnt) = state.finish();
-    learnt.remember();
-    State::new(tables, memory).unwrap()
 }
 
 /// The elements as they are in the tables.
@@ -124,7 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn what_waits_is_read_taken_back_and_committed_as_if_it_had_been_written(steps in vec(step(), 1..40)) {
-        let (mut state, ids) = new_state();
+        let (mut state, ids) = lists();
         let mut model = vec![(0..LONG).collect::<Vec<i64>>(); LISTS];
         let mut savepoints: Vec<(Savepoint, Vec<Vec<i64>>)> = Vec::new();
         let mut next = LONG;
@@ -201,7 +187,7 @@ proptest! {
 
 #[test]
 fn elements_that_come_one_by_one_are_written_together() {
-    let (mut state, ids) = new_state();
+    let (mut state, ids) = lists();
     let counts = |state: &State| {
         let header = sequence::header(state, Place::new(ids[0])).unwrap().unwrap();
         (header.len, header.changes)

@@ -8,34 +8,18 @@ use crate::{
     format::{
         builder::{Draft, ValueBuilder},
         frame::Kind,
-        header::{HEADER_KEY, Header},
         record::{ContainerKind, Reference},
     },
-    store::{MemoryTables, ReadTables, Table},
+    store::{ReadTables, Table},
     txn::{
+        bed::{State, commit, new_state},
         entry::{EntryKey, TableKey, find},
         live::Seen,
         write::Savepoint,
     },
 };
 
-type State = WriteState<MemoryTables>;
-
 const KEYS: usize = 4;
-
-fn new_state() -> State {
-    let tables = MemoryTables::new(HEADER_KEY, &Header::new([0; 16]).encode());
-    State::new(tables, Arc::default()).unwrap()
-}
-
-/// Commits, and begins again.
-fn commit(mut state: State) -> State {
-    state.prepare().unwrap();
-    let memory = Arc::clone(state.memory());
-    let (tables, learnt) = state.finish();
-    learnt.remember();
-    State::new(tables, memory).unwrap()
-}
 
 fn int(number: usize) -> i64 {
     i64::try_from(number).unwrap()

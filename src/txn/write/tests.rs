@@ -20,26 +20,8 @@ use crate::{
         value_ref::ValueRef,
     },
     store::MemoryTables,
+    txn::bed::{State, commit, new_state},
 };
-
-type State = WriteState<MemoryTables>;
-
-fn new_tables() -> MemoryTables {
-    MemoryTables::new(HEADER_KEY, &Header::new([0; 16]).encode())
-}
-
-fn new_state() -> State {
-    State::new(new_tables(), Arc::default()).unwrap()
-}
-
-/// Commits, and begins again.
-fn commit(mut state: State) -> State {
-    state.prepare().unwrap();
-    let memory = Arc::clone(&state.memory);
-    let (tables, names) = state.finish();
-    names.remember();
-    State::new(tables, memory).unwrap()
-}
 
 impl Scope for State {
     fn symbol(&self, symbol: u32) -> Result<Arc<str>> {
