@@ -28,10 +28,10 @@ pub use format::{
     builder::{Block, Draft, Role, ValueBuilder},
     key::{Key, KeyBytes, MAX_DEPTH, encode_bytes, encode_int, encode_str},
     name::Name,
-    record::{Checked, Container, ContainerKind, Node, ObjectId, RecordView, Reference, Text, Words},
+    record::{Checked, Container, ContainerKind, Node, ObjectId, RecordView, Reference, Text, Uniform},
     scalar::{Scalar, bytes_int, int_bytes},
     temporal::{Date, Time, Zone},
-    word::Word,
+    word::{Tag, Word},
 };
 pub use load::{
     sorter::{SortedEntries, Sorter},

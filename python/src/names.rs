@@ -82,11 +82,17 @@ impl<'a> Texts<'a, ReadTransaction> {
     }
 }
 
-impl<S: Scope> Texts<'_, S> {
+impl<'a, S: Scope> Texts<'a, S> {
+    /// The Python string of a symbol, if it was made before.
+    #[inline]
+    pub(crate) fn known(&self, symbol: u32) -> Option<&'a Py<PyString>> {
+        self.names.made(symbol).filter(|_| symbol < self.settled)
+    }
+
     /// The Python string of a symbol.
     #[inline]
     pub(crate) fn name<'py>(&self, py: Python<'py>, symbol: u32) -> PyResult<Bound<'py, PyString>> {
-        match self.names.made(symbol).filter(|_| symbol < self.settled) {
+        match self.known(symbol) {
             Some(name) => Ok(name.bind(py).clone()),
             None => self.names.make(py, self.scope, symbol, self.settled),
         }

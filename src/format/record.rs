@@ -9,6 +9,7 @@ mod find;
 mod object;
 mod patch;
 mod reach;
+mod uniform;
 mod words;
 
 use std::num::NonZeroUsize;
@@ -21,7 +22,7 @@ use rkyv::{
 pub(crate) use self::{object::Slot, patch::Patch, reach::Reach};
 pub use self::{
     object::{ObjectId, Reference},
-    words::Words,
+    uniform::Uniform,
 };
 use super::{
     builder::INDEXED_FROM,

@@ -11,7 +11,7 @@ pub(crate) const PAYLOAD_LIMIT: u32 = 1 << (32 - TAG_BITS);
 /// What a word is. The numbers are part of the file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Tag {
+pub enum Tag {
     /// One of the [`constant`]s.
     Constant = 0,
     /// A signed integer that fits the word, with the sign in its lowest bit.
@@ -131,30 +131,21 @@ impl Word {
         u16::try_from(self.0).ok()
     }
 
+    /// What it says beside its tag.
     #[inline]
-    pub(crate) const fn payload(self) -> u32 {
+    pub const fn payload(self) -> u32 {
         self.0 >> TAG_BITS
     }
 
-    /// The symbol that it is, if it is one.
-    #[inline]
-    pub fn symbol(self) -> Option<u32> {
-        (self.tag() == Tag::Symbol).then(|| self.payload())
-    }
-
-    /// The integer that stands in it, if one does.
-    #[inline]
-    pub fn int(self) -> Option<i64> {
-        (self.tag() == Tag::SmallInt).then(|| self.signed())
-    }
-
     /// The payload as a signed integer.
-    pub(crate) const fn signed(self) -> i64 {
+    #[inline]
+    pub const fn signed(self) -> i64 {
         unfold_sign((self.0 >> TAG_BITS) as u64)
     }
 
+    /// What it is.
     #[inline]
-    pub(crate) fn tag(self) -> Tag {
+    pub fn tag(self) -> Tag {
         match self.0 & ((1 << TAG_BITS) - 1) {
             0 => Tag::Constant,
             1 => Tag::SmallInt,

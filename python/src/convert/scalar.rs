@@ -193,12 +193,18 @@ fn part_objects<'py>(py: Python<'py>, [from, to, by]: &[Scalar<'_>; 3]) -> PyRes
 }
 
 /// A text as a Python object; what is no UTF-8 is damage.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the caller makes dozens of them, and an error takes much room")]
 pub(crate) fn text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     // Of the shortest ones, Python has one object for each.
     if utf8.len() > 1 && utf8.is_ascii() {
         return ascii(py, utf8);
     }
+    other_text(py, utf8)
+}
+
+#[inline(never)]
+fn other_text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     match PyString::from_bytes(py, utf8) {
         Ok(text) => Ok(text.into_any()),
         Err(error) if error.is_instance_of::<PyMemoryError>(py) => Err(error),

@@ -57,6 +57,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    const KIND: u8 = 0b0011;
     const EXPORTED: u8 = 0b0100;
     const SHARED: u8 = 0b1000;
     /// How many bits of a wide slot are its position.
@@ -79,10 +80,17 @@ impl Slot {
         u32::from(flags) << bits | self.position
     }
 
+    /// Where the block of a container of a kind is; nothing when that is not what the slot is, or it does not lie here.
+    #[inline]
+    pub(in crate::format) fn position_of(slot: u32, bits: u32, kind: ContainerKind) -> Option<u32> {
+        let position = slot & ((1 << bits) - 1);
+        ((slot >> bits) as u8 & Self::KIND == kind.number() && position != 0).then_some(position)
+    }
+
     #[inline]
     pub(in crate::format) fn decode(slot: u32, bits: u32) -> Self {
         let flags = (slot >> bits) as u8;
-        let kind = match flags & 0b0011 {
+        let kind = match flags & Self::KIND {
             0 => ContainerKind::List,
             1 => ContainerKind::Dict,
             2 => ContainerKind::Set,

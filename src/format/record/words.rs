@@ -1,6 +1,6 @@
 //! Reads the words of a record: what the elements of its containers are.
 
-use super::{Container, ContainerKind, NO_SLOT, Node, ObjectId, RecordView, Reference, Text, outside};
+use super::{ContainerKind, NO_SLOT, Node, ObjectId, RecordView, Reference, Text, outside};
 use crate::{
     error::{Error, Result},
     format::{
@@ -11,54 +11,6 @@ use crate::{
 };
 
 impl<'a> RecordView<'a> {
-    /// The elements of a list or tuple, the members of a set, or the keys of a dict; [`RecordView::open`] reads them.
-    ///
-    /// # Errors
-    ///
-    /// `Corrupted` when the record is damaged.
-    #[inline]
-    pub fn words(&self, container: Container) -> Result<Words<'a>> {
-        self.words_from(container.at as usize, container.len())
-    }
-
-    /// The values of a dict, in the order of its keys.
-    ///
-    /// # Errors
-    ///
-    /// As [`RecordView::words`].
-    #[inline]
-    pub fn values(&self, dict: Container) -> Result<Words<'a>> {
-        debug_assert_eq!(dict.kind, ContainerKind::Dict);
-        self.words_from((dict.at + dict.len) as usize, dict.len())
-    }
-
-    #[inline]
-    fn words_from(&self, at: usize, len: usize) -> Result<Words<'a>> {
-        let width = self.words.width();
-        let bytes = self.words.bytes.get(width * at..width * (at + len)).ok_or_else(outside)?;
-        Ok(Words { wide: self.words.wide, bytes })
-    }
-
-    /// The UTF-8 of a text of up to 127 bytes, unchecked; nothing for anything else.
-    #[inline]
-    pub fn short_text(&self, word: Word) -> Option<&'a [u8]> {
-        if word.tag() != Tag::Str {
-            return None;
-        }
-        let (length, rest) = self.heap.get(word.payload() as usize..)?.split_first()?;
-        if *length < 0x80 { rest.get(..usize::from(*length)) } else { None }
-    }
-
-    /// A double; nothing for anything else.
-    #[inline]
-    pub fn float(&self, word: Word) -> Option<f64> {
-        if word.tag() != Tag::Float {
-            return None;
-        }
-        let bytes = self.heap.get(word.payload() as usize..)?.first_chunk()?;
-        Some(f64::from_bits(u64::from_le_bytes(*bytes)))
-    }
-
     #[inline]
     pub(super) fn node(&self, at: usize) -> Result<Node<'a>> {
         self.open(Word(self.words.get(at)?))
@@ -127,29 +79,5 @@ impl<'a> RecordView<'a> {
             0 => Node::Object(Reference { kind, id: ObjectId { record: self.id, slot: number } }),
             position => Node::Container(self.container(kind, position, number)?),
         })
-    }
-}
-
-/// Elements of a record, one after the other.
-#[derive(Clone, Debug)]
-pub struct Words<'a> {
-    wide: bool,
-    bytes: &'a [u8],
-}
-
-impl Iterator for Words<'_> {
-    type Item = Word;
-
-    #[inline]
-    fn next(&mut self) -> Option<Word> {
-        if self.wide {
-            let (word, rest) = self.bytes.split_first_chunk()?;
-            self.bytes = rest;
-            Some(Word(u32::from_le_bytes(*word)))
-        } else {
-            let (word, rest) = self.bytes.split_first_chunk()?;
-            self.bytes = rest;
-            Some(Word(u32::from(u16::from_le_bytes(*word))))
-        }
     }
 }
