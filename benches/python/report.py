@@ -24,11 +24,12 @@ UNITS = {"time": "µs", "ms": "ms", "bytes": "bytes", "MB": "MB"}
 SCALES = {"time": 1e6, "ms": 1e3, "bytes": 1.0, "MB": 1e-6}
 INTRODUCTION = """
 Measured by `make bench`, which writes this page; `make bench WORK=get` measures one row of it again, `WORK=get,load-*`
-several. Each engine runs each row in a process of its own, in rounds that are interleaved and in shuffled order, and the
-best of the rounds counts. All have the same keys in the same order and the same loop around a read or a write, without
-the garbage collector, and each engine has to show that it gives back what was stored. Engines have the settings that they
-come with, and load the fastest way that they have. Only ratios of one run are given, as absolute times say more about the
-machine; but for bytes, memory, and the milliseconds to open and to import.
+several. Each engine runs each row in a process of its own, in rounds that are interleaved and in shuffled order; those
+that a bar compares have four turns in each round. The best counts, of as many turns of the one as of the other. All
+have the same keys in the same order and the same loop around a read or a write, without the garbage collector, and each
+engine has to show that it gives back what was stored. Engines have the settings that they come with, and load the
+fastest way that they have. Only ratios of one run are given, as absolute times say more about the machine; but for
+bytes, memory, and the milliseconds to open and to import.
 """.strip()
 LEGEND = """
 How often oocmap does a thing in the time in which the other does it once, or how much more the other needs of something:
@@ -296,7 +297,7 @@ def provenance(results: Results, present: list[str]) -> list[str]:
     for (measured, machine, disk, count, rounds), names in sorted(runs.items()):
         scale = "" if count == COUNT else f" instead of {COUNT:,}, and of all else in proportion"
         lines.append(
-            f"- {measured}, {machine}, on {disk}, {count:,} small entries{scale}, best of {rounds}: "
+            f"- {measured}, {machine}, on {disk}, {count:,} small entries{scale}, rounds: {rounds}: "
             + ", ".join(sorted(names))
         )
         if disk == "tmpfs":

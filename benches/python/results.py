@@ -18,7 +18,7 @@ class Cell:
     """What an engine did in a row: a figure, or why there is none."""
 
     values: list[float] = field(default_factory=list)
-    """Seconds or bytes for one operation, of each round."""
+    """Seconds or bytes for one operation, of each turn in each round."""
     references: list[float] = field(default_factory=list)
     operations: int = 0
     entries: int | None = None
@@ -32,7 +32,13 @@ class Cell:
     @property
     def best(self) -> float | None:
         """Return the best of the rounds, if every one was ended."""
-        return min(self.values) if self.values and self.cannot is None and self.failed is None else None
+        return self.best_of(len(self.values))
+
+    def best_of(self, count: int) -> float | None:
+        """Return the best of so many turns, evenly taken, if every one was ended."""
+        if not count or self.cannot is not None or self.failed is not None:
+            return None
+        return min(self.values[:: len(self.values) // count])
 
     @property
     def gain(self) -> float | None:
@@ -62,8 +68,11 @@ class Row:
 
     def ratio(self, engine: str) -> float | None:
         """Return how many times as much an engine needs as oocmap: above 1, oocmap is better."""
-        ours = self.cells[OURS].best if OURS in self.cells else None
-        theirs = self.cells[engine].best if engine in self.cells else None
+        if OURS not in self.cells or engine not in self.cells:
+            return None
+        # Who has more turns has more luck.
+        turns = min(len(self.cells[name].values) for name in (OURS, engine))
+        ours, theirs = self.cells[OURS].best_of(turns), self.cells[engine].best_of(turns)
         return theirs / ours if ours and theirs is not None else None
 
     def reached(self, work: Work, bar: Bar) -> tuple[float, bool] | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data import SEED
-from engines import ENGINES
+from engines import ENGINES, OURS
 from results import Cell, Results, Row
 from timing import FIRST, Run
 from works import COUNT, STORES, Store, Work
@@ -30,6 +30,8 @@ HOMES = {"peers": ROOT / ".venv-peers/bin/python", "predecessor": ROOT / ".venv-
 LONGEST = 300.0
 """After so many seconds a worker is ended."""
 LONGEST_LARGE = 3600.0
+TURNS = 4
+"""So many turns have the engines that a bar compares in each round, so that each meets the machine at its best."""
 
 
 def say(line: str) -> None:
@@ -121,14 +123,21 @@ class Runner:
             and (work.store or not ENGINES[name].reads_only)
         ]
         row.cells = {name: Cell() for name in names}
-        for turn in range(rounds):
-            random.Random(SEED + turn).shuffle(names)  # nobody always comes first
-            for name in names:
+        turns = names + (TURNS - 1) * [name for name in names if name in self._compared(work)]
+        for number in range(rounds):
+            random.Random(SEED + number).shuffle(turns)  # nobody always comes first
+            for name in turns:
                 cell = row.cells[name]
                 if cell.cannot is None and cell.failed is None:
                     self._measure_one(work, name, cell)
-            self.settings.say(f"{work.name}: round {turn + 1} of {rounds}")
+            self.settings.say(f"{work.name}: round {number + 1} of {rounds}")
         return row
+
+    @staticmethod
+    def _compared(work: Work) -> set[str]:
+        """Return the engines whose times a bar compares."""
+        bars = [bar for bar in work.bars if bar.kind != "below" and work.unit == "time" and not work.rounds]
+        return {OURS, *(bar.against for bar in bars)} if bars else set()
 
     def _measure_one(self, work: Work, name: str, cell: Cell) -> None:
         wanted = (STORES[work.store].entries if work.store else work.entries).of(self.settings.count)

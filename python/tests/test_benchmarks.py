@@ -119,6 +119,17 @@ def test_bars(bar: Bar, measured: float, enough: bool) -> None:
     assert reached[1] is enough
 
 
+def test_who_has_more_turns_has_no_more_luck() -> None:
+    # Every second of four turns counts beside an engine that has two.
+    found = row(
+        oocmap=Cell(values=[4.0, 1.0, 3.0, 1.0]),
+        lmdb=Cell(values=[6.0, 9.0]),
+        limit=Cell(values=[6.0, 2.0, 9.0, 9.0]),
+    )
+    assert found.ratio("lmdb") == 6.0 / 3.0
+    assert found.ratio("limit") == 2.0 / 1.0
+
+
 def test_what_cannot_be_measured_reaches_no_bar() -> None:
     bar = Bar("times", 2, "lmdb")
     assert row(oocmap=Cell(values=[1.0]), lmdb=Cell(cannot="")).reached(WORKS["get"], bar) is None
