@@ -167,7 +167,19 @@ def bars_of(results: Results) -> list[str]:
         "How many times as fast oocmap is as something else, at least, unless it says otherwise.",
         "",
         *table(["row", "work", "bar", "measured"], rows, 3),
+        *missed(results),
     ]
+
+
+def missed(results: Results) -> list[str]:
+    """Return where the time goes in the rows that miss a bar."""
+    lines = []
+    for work in WORKS.values():
+        row = results.rows.get(work.name)
+        reached = [row.reached(work, bar) for bar in work.bars] if row is not None else []
+        if work.spent and any(found is not None and not found[1] for found in reached):
+            lines += [f"- `{work.name}`: " + " ".join(work.spent.split())]
+    return [*lines, ""] if lines else []
 
 
 def comparison(results: Results, present: list[str], charts: bool) -> list[str]:

@@ -152,6 +152,13 @@ def test_a_loss_is_shown_as_one_and_a_slow_engine_too() -> None:
     assert "- LMDB + pickle, with the number of its operations: `get` 5 on 3 entries" in text
 
 
+@pytest.mark.parametrize(("theirs", "is_missed"), [(2.0, True), (4.0, False)])
+def test_a_missed_bar_comes_with_where_the_time_goes(theirs: float, is_missed: bool) -> None:
+    cells = {"oocmap": Cell(values=[1.0]), "lmdb": Cell(values=[theirs])}
+    text = page(Results({"change-field": row(**cells)}), charts=False)
+    assert ("- `change-field`: Two thirds of the time" in text) is is_missed
+
+
 def test_rows_are_measured_one_by_one_into_one_file(tmp_path: Path) -> None:
     measured = tmp_path / "results.json"
     Results({"get": row(dict=Cell(values=[1.0])), "gone": row()}, {"dict": ""}).write(measured)
