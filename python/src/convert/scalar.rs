@@ -196,7 +196,6 @@ fn part_objects<'py>(py: Python<'py>, [from, to, by]: &[Scalar<'_>; 3]) -> PyRes
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the caller makes dozens of them, and an error takes much room")]
 pub(crate) fn text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    // Of the shortest ones, Python has one object for each.
     if utf8.len() > 1 && utf8.is_ascii() {
         return ascii(py, utf8);
     }
@@ -204,7 +203,15 @@ pub(crate) fn text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyA
 }
 
 #[inline(never)]
+#[expect(unsafe_code, reason = "PyO3 has nothing for it")]
 fn other_text<'py>(py: Python<'py>, utf8: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // Of these, Python has one object for each.
+    if let [character @ ..0x80] = utf8 {
+        // SAFETY: the interpreter is attached.
+        let text = unsafe { ffi::PyUnicode_FromOrdinal((*character).into()) };
+        // SAFETY: it is a new reference, or null with an exception set.
+        return unsafe { Bound::from_owned_ptr_or_err(py, text) };
+    }
     match PyString::from_bytes(py, utf8) {
         Ok(text) => Ok(text.into_any()),
         Err(error) if error.is_instance_of::<PyMemoryError>(py) => Err(error),
