@@ -27,7 +27,7 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--work", metavar="ROWS", default="*", help="rows, with commas: get,load-* (all)")
     parser.add_argument("--engines", metavar="NAMES", help="engines, with commas (all)")
     parser.add_argument("--count", type=int, help="how many small entries; all else grows with it (200000)")
-    parser.add_argument("--rounds", type=int, help="how many rounds, of which the best counts (5)")
+    parser.add_argument("--rounds", type=int, help="how many rounds (5)")
     parser.add_argument(
         "--patience",
         type=float,

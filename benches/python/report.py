@@ -25,11 +25,11 @@ SCALES = {"time": 1e6, "ms": 1e3, "bytes": 1.0, "MB": 1e-6}
 INTRODUCTION = """
 Measured by `make bench`, which writes this page; `make bench WORK=get` measures one row of it again, `WORK=get,load-*`
 several. Each engine runs each row in a process of its own, in rounds that are interleaved and in shuffled order; those
-that a bar compares have four turns in each round. The best counts, of as many turns of the one as of the other. All
-have the same keys in the same order and the same loop around a read or a write, without the garbage collector, and each
-engine has to show that it gives back what was stored. Engines have the settings that they come with, and load the
-fastest way that they have. Only ratios of one run are given, as absolute times say more about the machine; but for
-bytes, memory, and the milliseconds to open and to import.
+that a bar compares have four turns in each round. A ratio is the median of those of turns that follow each other, since
+the machine is not always equally fast. All have the same keys in the same order and the same loop around a read or a
+write, without the garbage collector, and each engine has to show that it gives back what was stored. Engines have the
+settings that they come with, and load the fastest way that they have. Only ratios of one run are given, as absolute
+times say more about the machine; but for bytes, memory, and the milliseconds to open and to import.
 """.strip()
 LEGEND = """
 How often oocmap does a thing in the time in which the other does it once, or how much more the other needs of something:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from engines import OURS
@@ -31,21 +32,27 @@ class Cell:
 
     @property
     def best(self) -> float | None:
-        """Return the best of the rounds, if every one was ended."""
-        return self.best_of(len(self.values))
+        """Return the best of the turns, if every one was ended."""
+        return min(self.figures) if self.figures else None
 
-    def best_of(self, count: int) -> float | None:
-        """Return the best of so many turns, evenly taken, if every one was ended."""
-        if not count or self.cannot is not None or self.failed is not None:
-            return None
-        return min(self.values[:: len(self.values) // count])
+    @property
+    def figures(self) -> list[float]:
+        """Return what was measured in each turn, if every one was ended."""
+        return self.values if self.cannot is None and self.failed is None else []
 
     @property
     def gain(self) -> float | None:
-        """Return how many times as fast it was as what was measured beside it in the same process, at best."""
-        if self.best is None or not self.references:
-            return None
-        return min(self.references) / self.best
+        """Return how many times as fast it was as what was measured beside it in the same process."""
+        return ratio_of_turns(self.references, self.figures)
+
+
+def ratio_of_turns(theirs: list[float], ours: list[float]) -> float | None:
+    """Return the median of the ratios of turns that follow each other, so that the machine was much the same for both."""
+    if not theirs or not ours:
+        return None
+    # Who is in no bar has one turn in each round.
+    ours = ours[:: max(1, len(ours) // len(theirs))]
+    return median(their / our for their, our in zip(theirs, ours, strict=False))
 
 
 @dataclass
@@ -68,12 +75,8 @@ class Row:
 
     def ratio(self, engine: str) -> float | None:
         """Return how many times as much an engine needs as oocmap: above 1, oocmap is better."""
-        if OURS not in self.cells or engine not in self.cells:
-            return None
-        # Who has more turns has more luck.
-        turns = min(len(self.cells[name].values) for name in (OURS, engine))
-        ours, theirs = self.cells[OURS].best_of(turns), self.cells[engine].best_of(turns)
-        return theirs / ours if ours and theirs is not None else None
+        ours, theirs = self.cells.get(OURS), self.cells.get(engine)
+        return ratio_of_turns(theirs.figures, ours.figures) if ours and theirs else None
 
     def reached(self, work: Work, bar: Bar) -> tuple[float, bool] | None:
         """Return what was measured for a bar, and whether that is enough."""

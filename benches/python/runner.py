@@ -31,7 +31,7 @@ LONGEST = 300.0
 """After so many seconds a worker is ended."""
 LONGEST_LARGE = 3600.0
 TURNS = 4
-"""So many turns have the engines that a bar compares in each round, so that each meets the machine at its best."""
+"""So many turns have the engines that a bar compares in each round."""
 
 
 def say(line: str) -> None:
@@ -123,13 +123,14 @@ class Runner:
             and (work.store or not ENGINES[name].reads_only)
         ]
         row.cells = {name: Cell() for name in names}
-        turns = names + (TURNS - 1) * [name for name in names if name in self._compared(work)]
+        compared = [name for name in names if name in self._compared(work)]
         for number in range(rounds):
-            random.Random(SEED + number).shuffle(turns)  # nobody always comes first
-            for name in turns:
-                cell = row.cells[name]
-                if cell.cannot is None and cell.failed is None:
-                    self._measure_one(work, name, cell)
+            order = random.Random(SEED + number)
+            for among in [names, *[compared] * (TURNS - 1)]:
+                for name in order.sample(among, len(among)):  # nobody always comes first
+                    cell = row.cells[name]
+                    if cell.cannot is None and cell.failed is None:
+                        self._measure_one(work, name, cell)
             self.settings.say(f"{work.name}: round {number + 1} of {rounds}")
         return row
 
