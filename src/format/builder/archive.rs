@@ -53,7 +53,7 @@ impl ValueBuilder {
             None if self.slots.is_empty() => 0,
             None => placement.record_id(),
         };
-        let (mut slots, mut words) = std::mem::take(&mut self.halves);
+        let (mut slots, mut words) = self.take_halves();
         let wide = !self.narrow(&mut slots, &mut words);
         if wide {
             slots.extend(self.slots.iter().flat_map(|slot| halves(slot.encode(Slot::WIDE))));
@@ -69,6 +69,17 @@ impl ValueBuilder {
         (self.halves, self.heap) = ((slots, words), heap);
         self.recycle();
         Ok((bytes, has_shared))
+    }
+
+    /// Room for slots and words of 16 bits; one that was made compact has none, but the room of the thread's values has.
+    fn take_halves(&mut self) -> (Vec<u16>, Vec<u16>) {
+        if self.halves.1.capacity() == 0
+            && let Some(mut spare) = Self::spare()
+        {
+            self.halves = std::mem::take(&mut spare.halves);
+            spare.keep();
+        }
+        std::mem::take(&mut self.halves)
     }
 
     /// Decides where the texts go whose place is open; answers whether shared values are named.
@@ -170,15 +181,18 @@ impl ValueBuilder {
         self.pending.clear();
         self.pending_places.clear();
         self.texts.clear();
+        self.keep();
+    }
+
+    fn keep(self) {
         // A thread that ends has no next value.
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
     }
 
-    /// The same in no more room than it needs.
-    pub(super) fn compact(self) -> Self {
+    /// Makes it take no more room than it needs.
+    pub(super) fn compact(&mut self) {
         let compact = self.clone();
-        self.recycle();
-        compact
+        std::mem::replace(self, compact).recycle();
     }
 
     /// The room that was made for an earlier value of the thread, holding nothing.

@@ -123,10 +123,10 @@ impl Draft {
 
     /// The same in no more memory than it needs, for one that waits together with many others.
     #[must_use]
-    pub fn compact(self) -> Self {
-        Self(match self.0 {
-            DraftKind::Record(builder) => DraftKind::Record(Box::new(builder.compact())),
-            other => other,
-        })
+    pub fn compact(mut self) -> Self {
+        if let DraftKind::Record(builder) = &mut self.0 {
+            builder.compact();
+        }
+        self
     }
 }

@@ -5,6 +5,9 @@ use pyo3::prelude::*;
 use super::{Encoder, NOWHERE};
 use crate::errors;
 
+/// Room for so many is made at once.
+const ROOM: usize = 64;
+
 impl Encoder<'_, '_> {
     /// Notes that a container, by its place among the pending ones, stands in the one that is being filled.
     #[inline]
@@ -12,6 +15,9 @@ impl Encoder<'_, '_> {
         if place != NOWHERE
             && let Some(within) = self.filling
         {
+            if self.contained.is_empty() {
+                self.contained.reserve(ROOM);
+            }
             self.contained.push((within, place));
         }
     }

@@ -21,6 +21,8 @@ use super::{Pending, changed, check_length};
 
 /// About how many elements are taken out of containers at a time. Longer lists and tuples are gone through where they are.
 const GATHERED: usize = 256;
+/// Room for so many is made at once.
+const ROOM: usize = 128;
 
 /// The bytes in front of the characters of a text, which may lie in another line of the cache.
 const TEXT_HEADER: usize = 48;
@@ -54,6 +56,7 @@ impl<'py> Gathered<'py> {
     /// Takes the elements out of the first of some containers, and of some more; answers of how many.
     pub(super) fn take(&mut self, py: Python<'py>, pending: &[Pending<'py>]) -> PyResult<usize> {
         self.addresses.clear();
+        self.addresses.reserve(ROOM);
         let mut count = 0;
         for pending in pending.iter().take_while(|pending| is_gathered(pending)) {
             self.take_addresses(pending)?;
@@ -62,7 +65,7 @@ impl<'py> Gathered<'py> {
                 break;
             }
         }
-        self.items.reserve(self.addresses.len());
+        self.items.reserve(self.addresses.len().max(ROOM));
         for address in self.addresses.drain(..) {
             // SAFETY: it was taken from a container that `pending` keeps alive, as this does; nothing has run since then
             // that could have changed one, as the module says that it needs the lock of the interpreter.
