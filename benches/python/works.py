@@ -101,6 +101,11 @@ texts are looked for: that is what one field is read by without the rest, and wh
 disk. It takes 40,000 instructions (`make bench-smoke`), about twice what pickle takes when the objects are in the
 cache; that they are fetched ahead from memory, which pickle waits for nearly half of its time, makes up for it.
 """.strip()
+WRITE_DURABLE = """
+It makes the calls that LMDB makes (`strace`): the pages, one `fdatasync`, and the synchronous write of the meta page.
+There is one page more, with what the map counts, and the lock of the map. The disk decides the rest: 0.90, 0.93 and
+1.00 in three runs of 12, 20 and 40 turns.
+""".strip()
 LIST_ITERATE = """
 The bar is what `array("q")` of Python itself takes, which makes nothing but the integers. The rest is to look, at
 each element, whether somebody has changed the list meanwhile; one count for all that this process does, instead of
@@ -247,6 +252,7 @@ WORKS: dict[str, Work] = {
             "writes",
             (Bar("times", 0.95, "lmdb"),),
             reads=Share(0.004, 40),
+            spent=WRITE_DURABLE,
         ),
         Work(
             "write-threads",
