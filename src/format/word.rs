@@ -12,7 +12,7 @@ pub(crate) const PAYLOAD_LIMIT: u32 = 1 << (32 - TAG_BITS);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Tag {
-    /// One of the [`constant`]s.
+    /// None, a truth value or Ellipsis.
     Constant = 0,
     /// A signed integer that fits the word, with the sign in its lowest bit.
     SmallInt = 1,

@@ -51,14 +51,14 @@ impl<'a, const N: usize> Uniform<'a, N> {
         Some((number(len) as usize, rest))
     }
 
-    /// The UTF-8 of a [`Tag::Str`] of up to 127 bytes, unchecked.
+    /// The UTF-8 of a text of up to 127 bytes, unchecked.
     #[inline]
     pub fn text(&self, word: Word) -> Option<&'a [u8]> {
         let (length, rest) = self.heap.get(word.payload() as usize..)?.split_first()?;
         if *length < 0x80 { rest.get(..usize::from(*length)) } else { None }
     }
 
-    /// The double of a [`Tag::Float`].
+    /// The double that a word stands for.
     #[inline]
     pub fn float(&self, word: Word) -> Option<f64> {
         let bytes = self.heap.get(word.payload() as usize..)?.first_chunk()?;
