@@ -4,7 +4,7 @@ use oocmap::{Container, ContainerKind, Node, RecordView, Scope, Tag, Uniform, Wo
 use pyo3::{
     ffi,
     prelude::*,
-    types::{PyDict, PyFloat, PyInt, PyList, PySet},
+    types::{PyDict, PyFloat, PyInt, PySet, PyTuple},
 };
 
 use super::decode;
@@ -83,11 +83,8 @@ impl<'a, 'py, S: Scope, const N: usize> Maker<'a, 'py, S, N> {
         }
         let object = match kind {
             ContainerKind::Dict => self.dict(slot, depth)?,
-            ContainerKind::List => self.list(kind, slot, depth)?.into_any(),
-            ContainerKind::Set => {
-                let members = self.list(kind, slot, depth)?;
-                self.tried(PySet::new(self.py, members))?.into_any()
-            }
+            ContainerKind::List => self.list(slot, depth)?,
+            ContainerKind::Set => self.set(slot, depth)?,
             _ => return None,
         };
         if let Some(made) = self.made.get_mut(slot as usize) {
@@ -96,16 +93,32 @@ impl<'a, 'py, S: Scope, const N: usize> Maker<'a, 'py, S, N> {
         Some(object)
     }
 
-    /// The elements of a list or set as a list.
     #[inline]
-    fn list(&mut self, kind: ContainerKind, slot: u32, depth: usize) -> Option<Bound<'py, PyList>> {
+    fn list(&mut self, slot: u32, depth: usize) -> Made<'py> {
+        let from = self.elements(ContainerKind::List, slot, depth)?;
+        let list = list_of(self.py, &mut self.elements, from);
+        list.or_else(|| self.failed(PyErr::fetch(self.py)))
+    }
+
+    #[inline(never)]
+    fn set(&mut self, slot: u32, depth: usize) -> Made<'py> {
+        let from = self.elements(ContainerKind::Set, slot, depth)?;
+        // As a tuple, since hashes may run Python code.
+        let members = PyTuple::new(self.py, self.elements.drain(from..));
+        let members = self.tried(members)?;
+        self.tried(PySet::new(self.py, members)).map(Bound::into_any)
+    }
+
+    /// Makes the elements of a list or set; answers where they begin.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "lists are frequent, and it is short")]
+    fn elements(&mut self, kind: ContainerKind, slot: u32, depth: usize) -> Option<usize> {
         let from = self.elements.len();
         for word in self.uniform.elements(kind, slot)? {
             let element = self.element(word, depth)?;
             self.elements.push(element);
         }
-        let list = list_of(self.py, &mut self.elements, from);
-        list.or_else(|| self.failed(PyErr::fetch(self.py)))
+        Some(from)
     }
 
     #[inline]
@@ -113,16 +126,16 @@ impl<'a, 'py, S: Scope, const N: usize> Maker<'a, 'py, S, N> {
         let items = self.uniform.items(slot)?;
         let dict = PyDict::new(self.py);
         for (key, value) in items {
-            if key.tag() == Tag::Symbol
-                && let Some(name) = self.texts.known(key.payload())
-            {
-                let value = self.element(value, depth)?;
-                self.tried(insert(&dict, name.bind(self.py), &value))?;
+            let name = if key.tag() == Tag::Symbol { self.texts.known(key.payload()) } else { None };
+            let made;
+            let key = if let Some(name) = name {
+                name.bind(self.py).as_any()
             } else {
-                let key = self.leaf(key)?;
-                let value = self.element(value, depth)?;
-                self.tried(insert(&dict, &key, &value))?;
-            }
+                made = self.leaf(key)?;
+                &made
+            };
+            let value = self.element(value, depth)?;
+            self.tried(insert(&dict, key, &value))?;
         }
         Some(dict.into_any())
     }
@@ -154,11 +167,7 @@ impl<'a, 'py, S: Scope, const N: usize> Maker<'a, 'py, S, N> {
 /// A list of the last elements of a vector, from one on; nothing with an exception set when there is no memory.
 #[inline]
 #[expect(unsafe_code, reason = "it takes half the time that PyO3's own takes with any iterator")]
-fn list_of<'py>(
-    py: Python<'py>,
-    elements: &mut Vec<Bound<'py, PyAny>>,
-    from: usize,
-) -> Option<Bound<'py, PyList>> {
+fn list_of<'py>(py: Python<'py>, elements: &mut Vec<Bound<'py, PyAny>>, from: usize) -> Made<'py> {
     let taken = &elements[from..];
     // SAFETY: the interpreter is attached; the length of a slice fits.
     let list = unsafe { ffi::PyList_New(taken.len().cast_signed()) };
@@ -170,8 +179,7 @@ fn list_of<'py>(
     }
     // SAFETY: what is behind this belongs to the list now.
     unsafe { elements.set_len(from) };
-    // SAFETY: it was made as a list.
-    Some(unsafe { list.cast_into_unchecked() })
+    Some(list)
 }
 
 /// Sets an item of a dict.
