@@ -137,8 +137,9 @@ class Runner:
     @staticmethod
     def _compared(work: Work) -> set[str]:
         """Return the engines whose times a bar compares."""
-        bars = [bar for bar in work.bars if bar.kind != "below" and work.unit == "time" and not work.rounds]
-        return {OURS, *(bar.against for bar in bars)} if bars else set()
+        if not work.bars or work.unit != "time" or work.rounds:
+            return set()
+        return {OURS, *(bar.against for bar in work.bars)}
 
     def _measure_one(self, work: Work, name: str, cell: Cell) -> None:
         wanted = (STORES[work.store].entries if work.store else work.entries).of(self.settings.count)

@@ -465,12 +465,13 @@ impl<'a> RecordView<'a> {
         }
         Ok(Container { kind, at, len, slot })
     }
+}
 
-    #[inline]
-    fn eight(&self, at: u32) -> Result<[u8; 8]> {
-        let at = at as usize;
-        self.heap.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).ok_or_else(outside)
-    }
+/// The eight bytes at an offset of a heap.
+#[inline]
+fn eight(heap: &[u8], at: u32) -> Result<[u8; 8]> {
+    let at = at as usize;
+    heap.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).ok_or_else(outside)
 }
 
 #[cold]

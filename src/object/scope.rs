@@ -4,9 +4,8 @@ use crate::{
     error::{Error, Result},
     format::{
         frame::{Frame, Kind},
-        key::{Key, KeyBytes},
-        record::{Container, Probe, RecordView, Reference},
-        scalar::Scalar,
+        key::Key,
+        record::{Container, RecordView, Reference},
     },
     store::ReadTables,
     sync::Arc,
@@ -47,21 +46,7 @@ pub fn find(
     container: Container,
     member: &Key<'_>,
 ) -> Result<Option<usize>> {
-    let symbol = match member {
-        Key::Scalar(Scalar::Str(name)) => scope.symbol_of(name),
-        _ => None,
-    };
-    if let Some(symbol) = symbol
-        && let Some(at) = record.find_symbol(container, symbol)?
-    {
-        return Ok(Some(at));
-    }
-    let mut ordered = KeyBytes::new();
-    if member.encode(&mut ordered).is_err() {
-        // NaN may be a member, but it equals nothing, not even itself.
-        return member.encode_allowing_nan(&mut ordered).map(|()| None);
-    }
-    record.find(container, Probe { ordered: &ordered, symbol })
+    record.find_member(container, member, |name| scope.symbol_of(name))
 }
 
 /// A stored value, borrowed from where it lies.

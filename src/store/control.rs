@@ -59,8 +59,14 @@ impl Swaps {
     /// The word that counts them.
     #[inline]
     pub(super) fn word(&self) -> &AtomicU64 {
-        self.0.as_ref().map_or(&NEVER_SWAPPED, |page| page.word(SEQUENCE_AT))
+        sequence_in(self.0.as_deref())
     }
+}
+
+/// The count of swaps in the page of a map that was joined, or the one that never changes.
+#[inline]
+fn sequence_in(page: Option<&Page>) -> &AtomicU64 {
+    page.map_or(&NEVER_SWAPPED, |page| page.word(SEQUENCE_AT))
 }
 
 /// The control file, as this process has it open.
@@ -210,7 +216,7 @@ impl Control {
 
     /// Counts the swaps of the data file, and half ones: an odd number says that one is under way.
     pub(super) fn sequence(&self) -> &AtomicU64 {
-        self.page().map_or(&NEVER_SWAPPED, |page| page.word(SEQUENCE_AT))
+        sequence_in(self.page())
     }
 
     /// The count of swaps, for those who look at it often.

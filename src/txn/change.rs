@@ -22,7 +22,7 @@ use crate::{
         builder::{Draft, DraftKind},
         frame::Frame,
         key::{Key, KeyBytes},
-        record::{Container, ContainerKind, Node, ObjectId, Probe, RecordView},
+        record::{Container, ContainerKind, Node, ObjectId, RecordView},
         scalar::Scalar,
     },
     store::{ReadTables, Table, WriteTables},
@@ -325,17 +325,7 @@ impl<T: WriteTables> WriteState<T> {
         container: Container,
         key: &Key<'_>,
     ) -> Result<Option<usize>> {
-        let symbol = match key {
-            Key::Scalar(Scalar::Str(name)) => self.known_symbol(name),
-            _ => None,
-        };
-        if let Some(symbol) = symbol
-            && let Some(at) = record.find_symbol(container, symbol)?
-        {
-            return Ok(Some(at));
-        }
-        let (ordered, is_nan) = ordered_of(key)?;
-        if is_nan { Ok(None) } else { record.find(container, Probe { ordered: &ordered, symbol }) }
+        record.find_member(container, key, |name| self.known_symbol(name))
     }
 
     pub(super) fn change_long(&mut self, id: ObjectId, kind: ContainerKind, change: &Change) -> Result<()> {

@@ -32,6 +32,34 @@ impl<'a> RecordView<'a> {
         Ok(None)
     }
 
+    /// The place of a dict's key or a set's member, with what tells the symbol of a name.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidKey` or `TooLarge` for a key that can't be a member of anything; `Corrupted` when the record is damaged.
+    pub(crate) fn find_member(
+        &self,
+        container: Container,
+        member: &Key<'_>,
+        symbol_of: impl FnOnce(&str) -> Option<u32>,
+    ) -> Result<Option<usize>> {
+        let symbol = match member {
+            Key::Scalar(Scalar::Str(name)) => symbol_of(name),
+            _ => None,
+        };
+        if let Some(symbol) = symbol
+            && let Some(at) = self.find_symbol(container, symbol)?
+        {
+            return Ok(Some(at));
+        }
+        let mut ordered = KeyBytes::new();
+        if member.encode(&mut ordered).is_err() {
+            // NaN may be a member, but it equals nothing, not even itself.
+            return member.encode_allowing_nan(&mut ordered).map(|()| None);
+        }
+        self.find(container, Probe { ordered: &ordered, symbol })
+    }
+
     /// The place of a dict's key or a set's member.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Reads containers of a record whose words all have one width, which is asked for once: for who reads the whole record.
 
-use super::{ContainerKind, Numbers, RecordView, Slot};
-use crate::format::word::Word;
+use super::{ContainerKind, Numbers, RecordView, Slot, eight};
+use crate::format::{builder::sized_at, word::Word};
 
 /// A record whose words have `N` bytes, 2 or 4.
 ///
@@ -51,18 +51,16 @@ impl<'a, const N: usize> Uniform<'a, N> {
         Some((number(len) as usize, rest))
     }
 
-    /// The UTF-8 of a text of up to 127 bytes, unchecked.
+    /// The UTF-8 of a text, unchecked.
     #[inline]
     pub fn text(&self, word: Word) -> Option<&'a [u8]> {
-        let (length, rest) = self.heap.get(word.payload() as usize..)?.split_first()?;
-        if *length < 0x80 { rest.get(..usize::from(*length)) } else { None }
+        sized_at(self.heap, word.payload() as usize).ok()
     }
 
     /// The double that a word stands for.
     #[inline]
     pub fn float(&self, word: Word) -> Option<f64> {
-        let bytes = self.heap.get(word.payload() as usize..)?.first_chunk()?;
-        Some(f64::from_bits(u64::from_le_bytes(*bytes)))
+        eight(self.heap, word.payload()).ok().map(f64::from_le_bytes)
     }
 }
 

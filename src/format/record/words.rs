@@ -1,6 +1,6 @@
 //! Reads the words of a record: what the elements of its containers are.
 
-use super::{ContainerKind, NO_SLOT, Node, ObjectId, RecordView, Reference, Text, outside};
+use super::{ContainerKind, NO_SLOT, Node, ObjectId, RecordView, Reference, Text, eight, outside};
 use crate::{
     error::{Error, Result},
     format::{
@@ -27,7 +27,7 @@ impl<'a> RecordView<'a> {
             Tag::SmallInt => Ok(Node::Int(word.signed())),
             Tag::Symbol => Ok(Node::Symbol(word.payload())),
             Tag::Str => Ok(Node::Str(Text(sized_at(self.heap, word.payload() as usize)?))),
-            Tag::Float => Ok(Node::Float(f64::from_bits(u64::from_le_bytes(self.eight(word.payload())?)))),
+            Tag::Float => Ok(Node::Float(f64::from_le_bytes(eight(self.heap, word.payload())?))),
             Tag::List => self.mutable(ContainerKind::List, word.payload()),
             Tag::Dict => self.mutable(ContainerKind::Dict, word.payload()),
             _ => self.other_node(word),
@@ -51,7 +51,7 @@ impl<'a> RecordView<'a> {
                 Node::Int(unfold_sign(varint::take(&mut rest)?))
             }
             Tag::Scalar => Node::Scalar(sized_at(self.heap, payload as usize)?),
-            Tag::Shared => Node::Shared(u64::from_le_bytes(self.eight(payload)?)),
+            Tag::Shared => Node::Shared(u64::from_le_bytes(eight(self.heap, payload)?)),
             Tag::Tuple => Node::Container(self.container(ContainerKind::Tuple, payload, NO_SLOT)?),
             Tag::FrozenSet => Node::Container(self.container(ContainerKind::FrozenSet, payload, NO_SLOT)?),
             Tag::Instance => Node::Container(self.container(ContainerKind::Instance, payload, NO_SLOT)?),
