@@ -71,13 +71,12 @@ impl Gathered {
                     return Ok(());
                 }
                 let mut sorter = sorter(access, MEMORY, usual_workers());
-                for (key, draft) in std::mem::take(entries).entries() {
-                    push(py, &mut sorter, &key, &draft)?;
-                }
+                let entries = std::mem::take(entries);
+                entries.give_to(&mut sorter, |sorter| py.detach(|| sorter.spill())).or_raise()?;
                 *self = Self::Many(sorter);
                 Ok(())
             }
-            Self::Many(sorter) => push(py, sorter, key, &draft),
+            Self::Many(sorter) => push(py, sorter, key, draft),
         }
     }
 
@@ -99,12 +98,12 @@ impl Gathered {
         let mut entries = Some(entries);
         access.change_all(py, room, |scope| {
             let entries = scope.take(&mut entries)?;
-            scope.put_all(entries.entries())
+            scope.put_all(entries)
         })
     }
 }
 
-fn push(py: Python<'_>, sorter: &mut Sorter, key: &EntryKey, draft: &Draft) -> PyResult<()> {
+fn push(py: Python<'_>, sorter: &mut Sorter, key: &EntryKey, draft: Draft) -> PyResult<()> {
     if sorter.push(key, draft) {
         return py.detach(|| sorter.spill()).or_raise();
     }
@@ -223,7 +222,7 @@ impl Loader {
         let py = source.py();
         self.with(|Taking { sorter, progress, .. }| {
             each_pair("map", Some(source), None, |key, value| {
-                push(py, sorter, &key::entry_key(key)?, &encode::draft(value, &self.access)?)?;
+                push(py, sorter, &key::entry_key(key)?, encode::draft(value, &self.access)?)?;
                 let done = sorter.pushed();
                 if done.is_multiple_of(STRIDE) && progress.is_due() {
                     progress.tell(py, done, total)?;

@@ -92,7 +92,7 @@ impl Mapping {
         // Everything is collected before anything is changed.
         let mut gathered = Gathered::new();
         each_pair("map", other, more, |key, value| {
-            gathered.push(py, access, &key::entry_key(key)?, encode::draft(value, access)?.compact())
+            gathered.push(py, access, &key::entry_key(key)?, encode::draft(value, access)?)
         })?;
         gathered.store(py, access)
     }

@@ -4,13 +4,16 @@ mod archive;
 mod carry;
 mod draft;
 mod existing;
+mod named;
 pub(crate) mod part;
 mod texts;
 
 pub use self::draft::Draft;
 pub(crate) use self::{
     archive::{Placement, narrow_hash},
+    carry::Unpacked,
     draft::{DraftKind, Numbers},
+    named::NamedRecord,
     texts::sized_at,
 };
 
@@ -41,6 +44,8 @@ pub(crate) const SYMBOL_DICT: u32 = 64;
 pub(crate) const LONG: usize = 128;
 /// The archives of records of up to so many words, and of a heap of up to so many bytes, may have words of 16 bits.
 const NARROW_WORDS: usize = 1 << 12;
+/// Containers of up to so many elements are small.
+const FEW: usize = 8;
 
 /// What a record's archive holds; `docs/file-format.md` explains words, blocks, slots and the heap.
 #[derive(Debug, Archive, Serialize)]
@@ -100,6 +105,12 @@ impl Block {
     fn index_at(self) -> u32 {
         self.at + if self.dict { 2 * self.len } else { self.len }
     }
+
+    /// Where what lies behind it begins.
+    #[inline]
+    fn end(self) -> u32 {
+        self.index_at() + if self.indexed { 2 * self.len } else { 0 }
+    }
 }
 
 /// Builds a value piece by piece.
@@ -135,8 +146,8 @@ pub struct ValueBuilder {
     heap: Vec<u8>,
     blocks: Vec<Block>,
     pending: Vec<Pending>,
-    /// Where words stand that are to be decided, and the words.
-    pending_places: Vec<(u32, Word)>,
+    /// Where words stand that are to be decided.
+    pending_places: Vec<u32>,
     texts: Vec<u8>,
     recent: Recent,
     /// Room for the slots and words of an archive.
@@ -443,7 +454,7 @@ impl ValueBuilder {
         self.words[0] = root.0;
         self.recent.let_go(self.heap.len());
         if root.is_undecided() {
-            self.pending_places.push((0, root));
+            self.pending_places.push(0);
         }
         for block in self.blocks.iter_mut().filter(|block| block.indexed && !block.sorted) {
             block.sorted = true;
@@ -499,7 +510,15 @@ impl ValueBuilder {
             .filter(|end| *end < PAYLOAD_LIMIT as usize)
             .ok_or_else(too_large)?;
         self.words.push(len as u32);
-        self.words.resize(end, 0);
+        if len <= FEW {
+            // A call of what fills memory would take longer.
+            while self.words.len() < end {
+                self.words.extend_from_slice(&[0; 8]);
+            }
+            self.words.truncate(end);
+        } else {
+            self.words.resize(end, 0);
+        }
         let block = Block { at: at as u32 + 1, len: len as u32, indexed, sorted: false, dict };
         self.blocks.push(block);
         Ok((at as u32, block))
@@ -511,7 +530,7 @@ impl ValueBuilder {
         let place = from + index as u32;
         self.words[place as usize] = word.0;
         if word.is_undecided() {
-            self.pending_places.push((place, word));
+            self.pending_places.push(place);
         }
     }
 

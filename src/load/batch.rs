@@ -15,7 +15,7 @@ pub(super) struct Packed<'a> {
     pub(super) key: &'a [u8],
     /// The key as it was given, when the ordered bytes don't say it all.
     pub(super) form: Option<&'a [u8]>,
-    /// The value, as [`Draft::unpack`] takes it.
+    /// The value, as [`Unpacked::new`](crate::format::builder::Unpacked::new) takes it.
     pub(super) draft: &'a [u8],
 }
 
@@ -87,10 +87,15 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, key: &EntryKey, draft: &Draft) {
+    pub(super) fn push(&mut self, key: &EntryKey, draft: Draft) {
         self.draft.clear();
         draft.pack(&mut self.draft);
-        let entry = Packed { key: key.ordered(), form: key.form(), draft: &self.draft };
+        let packed = std::mem::take(&mut self.draft);
+        self.push_packed(&Packed { key: key.ordered(), form: key.form(), draft: &packed });
+        self.draft = packed;
+    }
+
+    pub(super) fn push_packed(&mut self, entry: &Packed<'_>) {
         self.items.push(Item { prefix: prefix(entry.key), at: self.bytes.len() });
         entry.put(&mut self.bytes);
     }

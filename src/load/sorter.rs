@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    batch::Batch,
+    batch::{Batch, Packed},
     merge::Sorted,
     pool::{Pool, Work},
     spill::Spill,
@@ -71,9 +71,20 @@ impl Sorter {
     /// Takes an entry. Of those with equal keys the last value counts, and the first form of the key. Answers whether so
     /// many were taken that [`Sorter::spill`] is due.
     #[must_use]
-    pub fn push(&mut self, key: &EntryKey, draft: &Draft) -> bool {
+    pub fn push(&mut self, key: &EntryKey, draft: Draft) -> bool {
         self.batch.push(key, draft);
         self.pushed += 1;
+        self.is_full()
+    }
+
+    /// As [`Sorter::push`], of an entry that is packed already.
+    pub(super) fn push_packed(&mut self, entry: &Packed<'_>) -> bool {
+        self.batch.push_packed(entry);
+        self.pushed += 1;
+        self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
         self.batch.size() >= self.limit()
     }
 

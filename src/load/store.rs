@@ -3,7 +3,7 @@
 use super::sorter::SortedEntries;
 use crate::{
     error::{Error, Result},
-    format::{builder::Draft, key::KeyBytes},
+    format::{builder::Unpacked, key::KeyBytes},
     object::write_transaction::WriteScope,
     store::WriteTables,
     txn::{entry::EntryKey, write::WriteState},
@@ -24,14 +24,14 @@ impl SortedEntries {
     ) -> Result<u64> {
         let most = self.most();
         let mut stored = 0;
-        let mut next = || -> Result<Option<(EntryKey, Draft)>> {
+        let mut next = || -> Result<Option<(EntryKey, Unpacked<'static>)>> {
             if stored > 0 && stored % STRIDE == 0 && !tell(stored) {
                 return Err(Error::Interrupted);
             }
             let Some(entry) = self.0.next()? else { return Ok(None) };
             stored += 1;
             let key = EntryKey::of_parts(KeyBytes::from_slice(entry.key), entry.form.map(<[u8]>::to_vec));
-            Ok(Some((key, Draft::unpack(entry.draft)?)))
+            Ok(Some((key, Unpacked::new(entry.draft)?.into_owned())))
         };
         state.put_all(std::iter::from_fn(|| next().transpose()))?;
         tell(most).then_some(stored).ok_or(Error::Interrupted)

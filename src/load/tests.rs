@@ -49,10 +49,10 @@ fn runs_merge_to_what_a_dict_would_hold() {
             let key = EntryKey::new(&Key::Scalar(scalar)).unwrap();
             let draft = Draft::scalar(&Scalar::Str(format!("value {number}").into()));
             let mut packed = Vec::new();
-            draft.pack(&mut packed);
+            draft.clone().pack(&mut packed);
             let form = key.form().map(<[u8]>::to_vec);
             model.entry(key.ordered().to_vec()).or_insert((form, Vec::new())).1 = packed;
-            if sorter.push(&key, &draft) {
+            if sorter.push(&key, draft) {
                 sorter.spill().unwrap();
             }
         }
@@ -156,7 +156,7 @@ fn counts_are_settled_on_the_way_and_right_in_the_end() {
             let text = format!("{:0200}", number / 2);
             let value = Value::Tuple(vec![number.into(), text.as_str().into()]);
             let key = EntryKey::new(&Key::Scalar(Scalar::Int(number * 7919 % 2_003))).unwrap();
-            if sorter.push(&key, &value.draft().unwrap()) {
+            if sorter.push(&key, value.draft().unwrap()) {
                 sorter.spill().unwrap();
             }
         }

@@ -145,7 +145,7 @@ pub(super) struct Text {
 }
 
 /// What is done with each entry.
-pub(super) type Push<'a> = dyn FnMut(&EntryKey, &Draft) -> Result<()> + 'a;
+pub(super) type Push<'a> = dyn FnMut(&EntryKey, Draft) -> Result<()> + 'a;
 
 impl Text {
     /// Does something with each of its entries.
@@ -175,7 +175,7 @@ impl Text {
             };
             if !line.trim_ascii().is_empty() {
                 let (key, draft) = entry().map_err(|what: String| self.refuse(at, &what))?;
-                push(&key, &draft)?;
+                push(&key, draft)?;
             }
             at += line.len();
         }
@@ -188,7 +188,7 @@ impl Text {
             let began = self.from + records.at;
             let Some(at) = records.next().map_err(|what| self.refuse(began, &what))? else { return Ok(()) };
             let (key, draft) = table.entry(&records).map_err(|what| self.refuse(self.from + at, &what))?;
-            push(&key, &draft)?;
+            push(&key, draft)?;
         }
     }
 

@@ -1,8 +1,16 @@
-//! Entries that wait in memory as they are, for as long as they are few.
+//! Entries that wait in memory, for as long as they are few.
 
-use super::batch::{compare, prefix};
+use super::{
+    batch::{Packed, compare, prefix},
+    sorter::Sorter,
+};
 use crate::{
-    format::{builder::Draft, key::KeyBytes},
+    error::Result,
+    format::{
+        builder::{Draft, DraftKind, Unpacked},
+        key::KeyBytes,
+    },
+    object::write_transaction::WriteScope,
     txn::entry::EntryKey,
 };
 
@@ -13,6 +21,9 @@ use crate::{
 pub struct Waiting {
     keys: Vec<u8>,
     items: Vec<Item>,
+    /// The records, packed one behind the other.
+    records: Vec<u8>,
+    /// What the other drafts take, about.
     drafts: usize,
 }
 
@@ -24,7 +35,17 @@ struct Item {
     at: usize,
     len: usize,
     form: Option<Box<[u8]>>,
-    draft: Draft,
+    value: ItemValue,
+}
+
+#[derive(Clone, Debug)]
+enum ItemValue {
+    Draft(Draft),
+    /// Where the packed record is.
+    Record {
+        at: usize,
+        len: usize,
+    },
 }
 
 impl Item {
@@ -37,13 +58,20 @@ impl Waiting {
     /// Takes an entry.
     pub fn push(&mut self, key: &EntryKey, draft: Draft) {
         let ordered = key.ordered();
-        self.drafts += draft.size();
+        let value = if let Draft(DraftKind::Record(_)) = draft {
+            let at = self.records.len();
+            draft.pack(&mut self.records);
+            ItemValue::Record { at, len: self.records.len() - at }
+        } else {
+            self.drafts += draft.size();
+            ItemValue::Draft(draft)
+        };
         self.items.push(Item {
             prefix: prefix(ordered),
             at: self.keys.len(),
             len: ordered.len(),
             form: key.form().map(Into::into),
-            draft,
+            value,
         });
         self.keys.extend_from_slice(ordered);
     }
@@ -60,7 +88,7 @@ impl Waiting {
 
     /// How many bytes of memory they take, about.
     pub fn size(&self) -> usize {
-        self.keys.len() + size_of::<Item>() * self.items.len() + self.drafts
+        self.keys.len() + size_of::<Item>() * self.items.len() + self.records.len() + self.drafts
     }
 
     /// Puts the entries into the order of their keys; what is equal stays in the order in which it came.
@@ -69,12 +97,51 @@ impl Waiting {
         items.sort_by(|left, right| compare(left.key(keys), right.key(keys)));
     }
 
-    /// The entries, one after the other.
-    pub fn entries(self) -> impl Iterator<Item = (EntryKey, Draft)> {
-        let Self { keys, items, .. } = self;
-        items.into_iter().map(move |item| {
-            let key = KeyBytes::from_slice(item.key(&keys).1);
-            (EntryKey::of_parts(key, item.form.map(Vec::from)), item.draft)
+    /// Hands the entries on; `spill` is told when so many were that [`Sorter::spill`] is due.
+    ///
+    /// # Errors
+    ///
+    /// What `spill` answers.
+    pub fn give_to(self, sorter: &mut Sorter, spill: impl Fn(&mut Sorter) -> Result<()>) -> Result<()> {
+        let Self { keys, items, records, .. } = self;
+        for item in items {
+            let mut own = Vec::new();
+            let draft = match item.value {
+                ItemValue::Draft(draft) => {
+                    draft.pack(&mut own);
+                    own.as_slice()
+                }
+                ItemValue::Record { at, len } => &records[at..at + len],
+            };
+            let key = keys.get(item.at..item.at + item.len).unwrap_or_default();
+            if sorter.push_packed(&Packed { key, form: item.form.as_deref(), draft }) {
+                spill(sorter)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the entries out, one after the other.
+    fn entries(&mut self) -> impl Iterator<Item = Result<(EntryKey, Unpacked<'_>)>> {
+        let Self { keys, items, records, .. } = self;
+        items.drain(..).map(|item| {
+            let key = KeyBytes::from_slice(item.key(keys).1);
+            let value = match item.value {
+                ItemValue::Draft(draft) => Unpacked::Draft(draft),
+                ItemValue::Record { at, len } => Unpacked::new(&records[at..at + len])?,
+            };
+            Ok((EntryKey::of_parts(key, item.form.map(Vec::from)), value))
         })
+    }
+}
+
+impl WriteScope<'_> {
+    /// Stores entries as [`WriteScope::put`] does, one after the other; sorted ones are the fastest.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteScope::put`].
+    pub fn put_all(&mut self, mut entries: Waiting) -> Result<()> {
+        self.settled()?.put_all(entries.entries())
     }
 }

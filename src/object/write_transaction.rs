@@ -58,15 +58,6 @@ impl<'a> WriteScope<'a> {
         self.settled()?.put(key, draft)
     }
 
-    /// Stores entries as [`WriteScope::put`] does, one after the other; sorted ones are the fastest.
-    ///
-    /// # Errors
-    ///
-    /// As [`WriteScope::put`].
-    pub fn put_all(&mut self, entries: impl IntoIterator<Item = (EntryKey, Draft)>) -> Result<()> {
-        self.settled()?.put_all(entries.into_iter().map(Ok))
-    }
-
     /// Changes a container, all that is asked or nothing; `seen` are the ordered bytes of the key that it was last seen
     /// under. Answers `false`, having done nothing, when it is no longer what it was when it was given this stamp.
     ///

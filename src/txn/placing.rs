@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     format::{
-        builder::{Draft, DraftKind, Numbers, ValueBuilder},
+        builder::{Draft, DraftKind, NamedRecord, Numbers, ValueBuilder},
         copy::{Copier, Placed},
         frame::{self, Frame, Kind},
         record::{Container, ContainerKind, Node, ObjectId, RecordView, Reference, Slot},
@@ -74,6 +74,17 @@ impl<T: WriteTables> WriteState<T> {
             Some(Parted::Record(payload)) => record_frame(&payload, form).map(Some),
             Some(Parted::Object(reference)) => Ok(Some(reference_frame(reference, form))),
         }
+    }
+
+    /// Stores a small record under a key, as [`WriteState::put`] does.
+    pub(crate) fn put_named(&mut self, key: &EntryKey, record: &NamedRecord<'_>) -> Result<bool> {
+        let form = key.form();
+        let placed = record.archive_behind(&frame::front(form), &mut Placing { state: self })?;
+        let Some(mut bytes) = placed else {
+            return self.put(key, Draft(DraftKind::Record(Box::new(record.builder()?))));
+        };
+        frame::seal(&mut bytes, Frame { form, ..Frame::new(Kind::Record, &[]) });
+        self.put_frame(key, &bytes)
     }
 
     /// Places a long list that is the whole value of an entry, as [`WriteState::part`] would place it if it came in a record.

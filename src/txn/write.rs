@@ -220,12 +220,14 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Stores a value under a key, of which the first form stays; answers whether the key is new.
     pub(crate) fn put(&mut self, key: &EntryKey, draft: Draft) -> Result<bool> {
-        let Some(stored) = self.place(key, draft)? else { return Ok(false) };
-        self.changes += 1;
-        self.put_frame(key, &stored)
+        match self.place(key, draft)? {
+            Some(stored) => self.put_frame(key, &stored),
+            None => Ok(false),
+        }
     }
 
-    fn put_frame(&mut self, key: &EntryKey, stored: &[u8]) -> Result<bool> {
+    pub(super) fn put_frame(&mut self, key: &EntryKey, stored: &[u8]) -> Result<bool> {
+        self.changes += 1;
         if self.append(key, stored)? {
             self.account(stored, 1)?;
             return Ok(true);

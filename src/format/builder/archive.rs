@@ -29,6 +29,10 @@ pub(crate) trait Placement {
     fn named(&mut self, name: Name) -> Result<Option<u32>> {
         self.symbol(name.text())
     }
+    /// The symbol of a name that this process knows, when it has one already; nothing when nobody knows.
+    fn known(&mut self, _: Name) -> Option<u32> {
+        None
+    }
     /// The id of a long scalar in the shared table, when it is to stand there.
     fn share(&mut self, encoded: &[u8]) -> Result<Option<u64>>;
     /// The id of a new record.
@@ -53,33 +57,38 @@ impl ValueBuilder {
             None if self.slots.is_empty() => 0,
             None => placement.record_id(),
         };
-        let (mut slots, mut words) = self.take_halves();
+        let (mut slots, mut words) = std::mem::take(&mut self.halves);
         let wide = !self.narrow(&mut slots, &mut words);
         if wide {
             slots.extend(self.slots.iter().flat_map(|slot| halves(slot.encode(Slot::WIDE))));
             words.extend(self.words.iter().copied().flat_map(halves));
         }
-        let record = Record { id, wide, slots, words, heap: std::mem::take(&mut self.heap) };
-        let size = 64 + 2 * (record.words.len() + record.slots.len()) + record.heap.len();
-        let mut bytes = Vec::with_capacity(front.len() + size);
-        bytes.extend_from_slice(front);
-        let bytes = rkyv::api::high::to_bytes_in::<_, rancor::BoxedError>(&record, bytes)
-            .map_err(|error| Error::TooLarge(format!("the value could not be archived: {error}")))?;
-        let Record { slots, words, heap, .. } = record;
-        (self.halves, self.heap) = ((slots, words), heap);
+        let mut bytes = Vec::new();
+        self.write(front, id, wide, (slots, words), &mut bytes)?;
         self.recycle();
         Ok((bytes, has_shared))
     }
 
-    /// Room for slots and words of 16 bits; one that was made compact has none, but the room of the thread's values has.
-    fn take_halves(&mut self) -> (Vec<u16>, Vec<u16>) {
-        if self.halves.1.capacity() == 0
-            && let Some(mut spare) = Self::spare()
-        {
-            self.halves = std::mem::take(&mut spare.halves);
-            spare.keep();
-        }
-        std::mem::take(&mut self.halves)
+    /// Appends other bytes and the archive, of slots and words as they are to be; nothing when that fails.
+    pub(super) fn write(
+        &mut self,
+        front: &[u8],
+        id: u64,
+        wide: bool,
+        (slots, words): (Vec<u16>, Vec<u16>),
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let record = Record { id, wide, slots, words, heap: std::mem::take(&mut self.heap) };
+        let from = out.len();
+        out.reserve(front.len() + 64 + 2 * (record.words.len() + record.slots.len()) + record.heap.len());
+        out.extend_from_slice(front);
+        let written = rkyv::api::high::to_bytes_in::<_, rancor::BoxedError>(&record, &mut *out).map(|_| ());
+        let Record { slots, words, heap, .. } = record;
+        (self.halves, self.heap) = ((slots, words), heap);
+        written.map_err(|error| {
+            out.truncate(from);
+            Error::TooLarge(format!("the value could not be archived: {error}"))
+        })
     }
 
     /// Decides where the texts go whose place is open; answers whether shared values are named.
@@ -108,17 +117,14 @@ impl ValueBuilder {
                 },
             });
         }
-        for (place, word) in &places {
-            // Something else may have been put there since.
-            if self.words[*place as usize] != word.0 {
-                continue;
-            }
-            let decided = match word.later() {
+        for place in &places {
+            let decided = match Word(self.words[*place as usize]).later() {
                 Some(Later::Text(text)) => words[text as usize],
                 Some(Later::Name(name)) => match placement.named(name)? {
                     Some(symbol) => Word::new(Tag::Symbol, symbol),
                     None => self.sized(Tag::Str, name.text().as_bytes())?,
                 },
+                // Something else has been put there since.
                 None => continue,
             };
             self.words[*place as usize] = decided.0;
@@ -128,7 +134,7 @@ impl ValueBuilder {
     }
 
     /// Makes slots and words of 16 bits, when they are enough; integers that are too large for that move to the heap.
-    fn narrow(&mut self, slots: &mut Vec<u16>, words: &mut Vec<u16>) -> bool {
+    pub(super) fn narrow(&mut self, slots: &mut Vec<u16>, words: &mut Vec<u16>) -> bool {
         if self.words.len() > NARROW_WORDS || self.heap.len() > NARROW_WORDS {
             return false;
         }
@@ -162,7 +168,7 @@ impl ValueBuilder {
     }
 
     /// Leaves the room that was made for this value to the next one of the thread.
-    fn recycle(mut self) {
+    pub(super) fn recycle(mut self) {
         if self.words.capacity() > SPARE_WORDS || self.heap.capacity() > SPARE_BYTES {
             return;
         }
@@ -181,18 +187,8 @@ impl ValueBuilder {
         self.pending.clear();
         self.pending_places.clear();
         self.texts.clear();
-        self.keep();
-    }
-
-    fn keep(self) {
         // A thread that ends has no next value.
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
-    }
-
-    /// Makes it take no more room than it needs.
-    pub(super) fn compact(&mut self) {
-        let compact = self.clone();
-        std::mem::replace(self, compact).recycle();
     }
 
     /// The room that was made for an earlier value of the thread, holding nothing.

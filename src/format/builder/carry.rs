@@ -1,12 +1,12 @@
-//! Drafts as bytes of their own, for those that wait on a disk until they are stored.
+//! Drafts as bytes, for those that wait until they are stored: in memory, where one piece of it is cheaper than several, or
+//! on a disk.
 
-use super::{Block, Draft, DraftKind, Numbers, Pending, PendingKind, ValueBuilder};
+use super::{Block, Draft, DraftKind, NamedRecord, Numbers, Pending, PendingKind, ValueBuilder};
 use crate::{
     error::{Error, Result},
     format::{
         record::{ObjectId, Slot},
         varint,
-        word::Word,
     },
 };
 
@@ -15,25 +15,53 @@ const ARCHIVE: u8 = 1;
 const RECORD: u8 = 2;
 const INTS: u8 = 3;
 const FLOATS: u8 = 4;
+const NAMED: u8 = 5;
 
 const INDEXED: u8 = 0b01;
 const DICT: u8 = 0b10;
 
+/// Enough for all numbers that say how many of something there are.
+const ROOM: usize = 64;
+
+/// What was packed.
+#[derive(Clone, Debug)]
+pub(crate) enum Unpacked<'a> {
+    Draft(Draft),
+    /// A small record.
+    Named(NamedRecord<'a>),
+}
+
+impl Unpacked<'_> {
+    pub(crate) fn into_owned(self) -> Unpacked<'static> {
+        match self {
+            Self::Draft(draft) => Unpacked::Draft(draft),
+            Self::Named(record) => Unpacked::Named(record.into_owned()),
+        }
+    }
+}
+
 impl Draft {
-    /// Appends bytes that [`Draft::unpack`] makes the same draft of, in this process: they are no part of the file format.
-    pub(crate) fn pack(&self, out: &mut Vec<u8>) {
-        match &self.0 {
+    /// Appends bytes that [`Unpacked::new`] makes the same of, in this process: they are no part of the file format. The
+    /// room that was made for the draft goes to the thread's next value.
+    pub(crate) fn pack(self, out: &mut Vec<u8>) {
+        match self.0 {
             DraftKind::Scalar(encoded) => {
                 out.push(SCALAR);
-                out.extend_from_slice(encoded);
+                out.extend_from_slice(&encoded);
             }
             DraftKind::Archive(bytes) => {
                 out.push(ARCHIVE);
-                out.extend_from_slice(bytes);
+                out.extend_from_slice(&bytes);
             }
-            DraftKind::Record(builder) => {
-                out.push(RECORD);
-                builder.pack(out);
+            DraftKind::Record(mut builder) => {
+                debug_assert!(builder.id.is_none() && builder.reached.is_empty(), "only new values wait");
+                let kind = out.len();
+                out.push(NAMED);
+                if !builder.pack_named(out) {
+                    out[kind] = RECORD;
+                    builder.pack(out);
+                }
+                builder.recycle();
             }
             DraftKind::Numbers(Numbers::Ints(ints)) => {
                 out.push(INTS);
@@ -45,11 +73,14 @@ impl Draft {
             }
         }
     }
+}
 
-    /// The draft that was packed.
-    pub(crate) fn unpack(packed: &[u8]) -> Result<Self> {
+impl<'a> Unpacked<'a> {
+    /// What was packed.
+    pub(crate) fn new(packed: &'a [u8]) -> Result<Self> {
         let mut rest = packed;
-        Ok(Self(match varint::take_byte(&mut rest)? {
+        Ok(Self::Draft(Draft(match varint::take_byte(&mut rest)? {
+            NAMED => return Ok(Self::Named(NamedRecord::new(rest))),
             SCALAR => DraftKind::Scalar(rest.into()),
             ARCHIVE => DraftKind::Archive(rest.to_vec()),
             RECORD => DraftKind::Record(Box::new(ValueBuilder::unpack(rest)?)),
@@ -58,37 +89,29 @@ impl Draft {
             other => {
                 return Err(Error::corrupted(format!("a draft that waits to be stored has kind {other}")));
             }
-        }))
+        })))
     }
 }
 
 impl ValueBuilder {
     /// Of a builder whose building has ended, and whose record has no id yet.
     fn pack(&self, out: &mut Vec<u8>) {
-        debug_assert!(self.id.is_none() && self.reached.is_empty(), "only new values wait to be stored");
-        put_words(out, &self.words);
-        varint::put(out, self.slots.len() as u64);
-        for slot in &self.slots {
-            out.extend_from_slice(&slot.encode(Slot::WIDE).to_le_bytes());
-        }
+        let numbers = self.words.len() + self.slots.len() + self.pending_places.len();
+        out.reserve(ROOM + 4 * numbers + self.heap.len() + self.blocks.len() + self.texts.len());
+        put_words(out, self.words.iter().copied());
+        put_words(out, self.slots.iter().map(|slot| slot.encode(Slot::WIDE)));
+        put_words(out, self.pending_places.iter().copied());
         varint::put_part(out, &self.heap);
+        // They lie one behind the other, each behind its length.
         varint::put(out, self.blocks.len() as u64);
-        for block in &self.blocks {
-            varint::put(out, block.at.into());
-            varint::put(out, block.len.into());
-            out.push(if block.indexed { INDEXED } else { 0 } | if block.dict { DICT } else { 0 });
-        }
+        let flags = |block: &Block| (INDEXED * u8::from(block.indexed)) | (DICT * u8::from(block.dict));
+        out.extend(self.blocks.iter().map(flags));
         varint::put_part(out, &self.texts);
         varint::put(out, self.pending.len() as u64);
         for text in &self.pending {
             varint::put(out, text.start as u64);
             varint::put(out, text.end as u64);
             out.push((text.kind == PendingKind::Long).into());
-        }
-        varint::put(out, self.pending_places.len() as u64);
-        for (place, word) in &self.pending_places {
-            varint::put(out, (*place).into());
-            varint::put(out, word.0.into());
         }
         varint::put(out, self.foreign.len() as u64);
         for (id, seen) in &self.foreign {
@@ -103,23 +126,32 @@ impl ValueBuilder {
 
     fn unpack(packed: &[u8]) -> Result<Self> {
         let rest = &mut &packed[..];
-        let words = take_words(rest)?;
-        let slots = take_words(rest)?.into_iter().map(|slot| Slot::decode(slot, Slot::WIDE)).collect();
-        let heap = varint::take_part(rest)?.to_vec();
-        let blocks = take_all(rest, |rest| {
-            let (at, len, flags) = (take_u32(rest)?, take_u32(rest)?, varint::take_byte(rest)?);
+        let mut builder = Self::new();
+        builder.words.clear();
+        builder.words.extend(take_words(rest)?);
+        builder.slots.extend(take_words(rest)?.map(|slot| Slot::decode(slot, Slot::WIDE)));
+        builder.pending_places.extend(take_words(rest)?);
+        builder.heap.extend_from_slice(varint::take_part(rest)?);
+        let blocks = varint::take_part(rest)?;
+        let mut next = 1;
+        for flags in blocks {
+            let len = *builder.words.get(next as usize).ok_or_else(cut_short)?;
+            if len as usize > builder.words.len() {
+                return Err(cut_short());
+            }
             let indexed = flags & INDEXED != 0;
             // All indices are in order when the building has ended.
-            Ok(Block { at, len, indexed, sorted: indexed, dict: flags & DICT != 0 })
-        })?;
-        let texts = varint::take_part(rest)?.to_vec();
-        let pending = take_all(rest, |rest| {
+            let block = Block { at: next + 1, len, indexed, sorted: indexed, dict: flags & DICT != 0 };
+            next = block.end();
+            builder.blocks.push(block);
+        }
+        builder.texts.extend_from_slice(varint::take_part(rest)?);
+        take_all(rest, &mut builder.pending, |rest| {
             let (start, end) = (take_usize(rest)?, take_usize(rest)?);
             let kind = if varint::take_byte(rest)? == 0 { PendingKind::Name } else { PendingKind::Long };
             Ok(Pending { start, end, kind })
         })?;
-        let pending_places = take_all(rest, |rest| Ok((take_u32(rest)?, Word(take_u32(rest)?))))?;
-        let foreign = take_all(rest, |rest| {
+        take_all(rest, &mut builder.foreign, |rest| {
             let id = ObjectId { record: varint::take(rest)?, slot: take_u32(rest)? };
             let seen = match varint::take_byte(rest)? {
                 0 => None,
@@ -128,44 +160,48 @@ impl ValueBuilder {
             Ok((id, seen))
         })?;
         varint::finish(rest)?;
-        Ok(Self { words, slots, foreign, heap, blocks, pending, pending_places, texts, ..Self::default() })
+        Ok(builder)
     }
 }
 
-fn put_words(out: &mut Vec<u8>, words: &[u32]) {
+fn put_words(out: &mut Vec<u8>, words: impl ExactSizeIterator<Item = u32>) {
     varint::put(out, words.len() as u64);
-    out.reserve(4 * words.len());
-    for word in words {
-        out.extend_from_slice(&word.to_le_bytes());
+    let from = out.len();
+    out.resize(from + 4 * words.len(), 0);
+    let (places, _) = out[from..].as_chunks_mut();
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
     }
 }
 
-fn take_words(rest: &mut &[u8]) -> Result<Vec<u32>> {
-    let count = take_usize(rest)?;
-    let (words, left) = count
-        .checked_mul(4)
-        .and_then(|bytes| rest.split_at_checked(bytes))
-        .ok_or_else(|| Error::corrupted("a draft that waits to be stored was cut short"))?;
+fn take_words<'a>(rest: &mut &'a [u8]) -> Result<impl ExactSizeIterator<Item = u32> + use<'a>> {
+    let bytes = take_usize(rest)?.checked_mul(4).and_then(|bytes| rest.split_at_checked(bytes));
+    let (words, left) = bytes.ok_or_else(cut_short)?;
     *rest = left;
-    let (words, _) = words.as_chunks();
-    Ok(words.iter().map(|word| u32::from_le_bytes(*word)).collect())
+    Ok(words.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)))
 }
 
 fn take_numbers<T>(packed: &[u8], number: fn([u8; 8]) -> T) -> Result<Vec<T>> {
     match packed.as_chunks() {
         (numbers, []) => Ok(numbers.iter().map(|bytes| number(*bytes)).collect()),
-        _ => Err(Error::corrupted("a draft that waits to be stored was cut short")),
+        _ => Err(cut_short()),
     }
 }
 
-fn take_all<T>(rest: &mut &[u8], mut one: impl FnMut(&mut &[u8]) -> Result<T>) -> Result<Vec<T>> {
-    let count = take_usize(rest)?;
-    // Each takes a byte at least, so that a wrong number asks for no more memory than that.
-    let mut all = Vec::with_capacity(count.min(rest.len()));
-    for _ in 0..count {
+fn take_all<T>(
+    rest: &mut &[u8],
+    all: &mut Vec<T>,
+    mut one: impl FnMut(&mut &[u8]) -> Result<T>,
+) -> Result<()> {
+    for _ in 0..take_usize(rest)? {
         all.push(one(rest)?);
     }
-    Ok(all)
+    Ok(())
+}
+
+#[cold]
+fn cut_short() -> Error {
+    Error::corrupted("a draft that waits to be stored was cut short")
 }
 
 fn take_usize(rest: &mut &[u8]) -> Result<usize> {
@@ -187,16 +223,18 @@ mod tests {
 
     fn check(draft: &Draft) {
         let mut packed = Vec::new();
-        draft.pack(&mut packed);
-        let unpacked = Draft::unpack(&packed).unwrap();
+        draft.clone().pack(&mut packed);
+        let Unpacked::Draft(unpacked) = Unpacked::new(&packed).unwrap() else {
+            panic!("it is no small record")
+        };
         let mut again = Vec::new();
-        unpacked.pack(&mut again);
+        unpacked.clone().pack(&mut again);
         assert_eq!(packed, again);
         // The building has ended, so nothing but the memory of recent texts differs.
         assert_eq!(format!("{:?}", unpacked.0), format!("{:?}", draft.0));
         for end in 1..packed.len() {
             // What was cut off is noticed, or was the end of a leaf's own bytes.
-            if let Ok(short) = Draft::unpack(&packed[..end]) {
+            if let Ok(Unpacked::Draft(short)) = Unpacked::new(&packed[..end]) {
                 assert!(!matches!(short.0, DraftKind::Record(_)), "{end} of {} bytes", packed.len());
             }
         }

@@ -120,13 +120,4 @@ impl Draft {
             DraftKind::Record(Box::new(numbers.in_record()?))
         }))
     }
-
-    /// The same in no more memory than it needs, for one that waits together with many others.
-    #[must_use]
-    pub fn compact(mut self) -> Self {
-        if let DraftKind::Record(builder) = &mut self.0 {
-            builder.compact();
-        }
-        self
-    }
 }

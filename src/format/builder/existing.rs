@@ -107,9 +107,8 @@ impl ValueBuilder {
         }
         self.blocks.extend(other.blocks.iter().map(|block| Block { at: block.at + words, ..*block }));
         self.slots.extend(other.slots.iter().map(|slot| Slot { position: slot.position + words, ..*slot }));
-        for (place, word) in other.pending_places.iter().filter(|(place, _)| *place != 0) {
-            self.pending_places.push((place + words, moved(*word)?));
-        }
+        let places = other.pending_places.iter().filter(|place| **place != 0);
+        self.pending_places.extend(places.map(|place| place + words));
         for (id, _) in &other.foreign {
             if own == Some(id.record) {
                 self.reached.push(id.slot);

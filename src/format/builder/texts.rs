@@ -1,8 +1,8 @@
 //! The texts of a value that is being built: those in the heap, and those whose place is decided when it is stored.
 
-use std::cell::Cell;
+use std::{cell::Cell, hash::Hasher as _};
 
-use xxhash_rust::xxh3::xxh3_64;
+use rustc_hash::FxHasher;
 
 use super::{ValueBuilder, too_large};
 use crate::{
@@ -98,7 +98,10 @@ impl ValueBuilder {
 
     /// Text or an encoded scalar, with its length before it; what was stored a moment ago is used again.
     pub(in crate::format) fn sized(&mut self, tag: Tag, bytes: &[u8]) -> Result<Word> {
-        let hash = xxh3_64(bytes) ^ tag as u64;
+        let mut hasher = FxHasher::default();
+        hasher.write(bytes);
+        hasher.write_u8(tag as u8);
+        let hash = hasher.finish();
         let short = u8::try_from(bytes.len()).ok().filter(|length| *length < 0x80);
         if let Some(at) = self.recent.place(hash)
             && is_at(&self.heap, at as usize, short, bytes)

@@ -3,6 +3,8 @@
 //! rkyv's own validation finds the same, with ten times as many instructions, and a record is opened at each step of a
 //! way through it. The tests hold one against the other.
 
+use std::ops::Range;
+
 use super::{Numbers, RecordView};
 use crate::error::{Error, Result};
 
@@ -38,6 +40,36 @@ impl<'a> RecordView<'a> {
             heap: heap.bytes,
         })
     }
+}
+
+impl RecordView<'_> {
+    /// Gives a record its id, at the end of the bytes of its archive.
+    pub(in crate::format) fn put_id(payload: &mut [u8], id: u64) {
+        if let Some(root) = payload.last_chunk_mut::<ROOT>() {
+            root[ID..WIDE].copy_from_slice(&id.to_le_bytes());
+        }
+    }
+
+    /// Where in the payload the slots lie that the record has.
+    pub(in crate::format) fn slots_in(&self, payload: &[u8]) -> Range<usize> {
+        within(payload, self.slots.bytes)
+    }
+
+    /// Where in the payload the words lie.
+    pub(in crate::format) fn words_in(&self, payload: &[u8]) -> Range<usize> {
+        within(payload, self.words.bytes)
+    }
+
+    /// Where in the payload the heap lies.
+    pub(super) fn heap_in(&self, payload: &[u8]) -> Range<usize> {
+        within(payload, self.heap)
+    }
+}
+
+/// Where in the payload some of it lies.
+fn within(payload: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(payload.as_ptr().addr());
+    if part.is_empty() { 0..0 } else { start..start + part.len() }
 }
 
 /// A list, and where it ends.

@@ -48,12 +48,7 @@ impl<'p> Patch<'p> {
     /// `Corrupted` when it is none.
     pub(crate) fn new(payload: &'p mut [u8]) -> Result<Self> {
         let view = RecordView::access(payload)?;
-        let within = |at: usize, len: usize| {
-            let start = at.wrapping_sub(payload.as_ptr().addr());
-            if len == 0 { 0..0 } else { start..start + len }
-        };
-        let words = within(view.words.bytes.as_ptr().addr(), view.words.bytes.len());
-        let heap = within(view.heap.as_ptr().addr(), view.heap.len());
+        let (words, heap) = (view.words_in(payload), view.heap_in(payload));
         let wide = view.words.wide;
         Ok(Self { payload, wide, words, heap, more: Vec::new() })
     }

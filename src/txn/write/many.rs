@@ -6,7 +6,7 @@ use super::{Undo, WriteState, texts::may_be_shared};
 use crate::{
     error::Result,
     format::{
-        builder::{Draft, DraftKind},
+        builder::{Draft, DraftKind, Unpacked},
         frame::{Frame, Kind},
         key::KeyBytes,
     },
@@ -16,11 +16,17 @@ use crate::{
 
 impl<T: WriteTables> WriteState<T> {
     /// Stores entries as [`WriteState::put`] does, one after the other.
-    pub(crate) fn put_all(&mut self, entries: impl Iterator<Item = Result<(EntryKey, Draft)>>) -> Result<()> {
+    pub(crate) fn put_all<'a>(
+        &mut self,
+        entries: impl Iterator<Item = Result<(EntryKey, Unpacked<'a>)>>,
+    ) -> Result<()> {
         let mut entries = entries.peekable();
         while let Some(entry) = entries.next() {
-            let (key, draft) = entry?;
-            self.put(&key, draft)?;
+            let (key, value) = entry?;
+            match value {
+                Unpacked::Draft(draft) => self.put(&key, draft)?,
+                Unpacked::Named(record) => self.put_named(&key, &record)?,
+            };
             self.settle_many()?;
             if self.last.as_deref() == Some(key.ordered()) {
                 self.append_leaves(key.into_ordered(), &mut entries)?;
@@ -31,10 +37,10 @@ impl<T: WriteTables> WriteState<T> {
 
     /// Stores the entries that come next behind all others, of which this is the last, while they are leaves that nothing
     /// has to be looked up for.
-    fn append_leaves<I: Iterator<Item = Result<(EntryKey, Draft)>>>(
+    fn append_leaves<'a>(
         &mut self,
         last: KeyBytes,
-        entries: &mut Peekable<I>,
+        entries: &mut Peekable<impl Iterator<Item = Result<(EntryKey, Unpacked<'a>)>>>,
     ) -> Result<()> {
         let mut leaves = Leaves { entries, last, present: None, stored: Vec::new(), done: 0 };
         leaves.find();
@@ -68,24 +74,26 @@ struct Leaves<'a, I: Iterator> {
     done: u64,
 }
 
-impl<I: Iterator<Item = Result<(EntryKey, Draft)>>> Leaves<'_, I> {
+impl<'a, I: Iterator<Item = Result<(EntryKey, Unpacked<'a>)>>> Leaves<'_, I> {
     /// Takes the next entry if it is such a one.
     fn find(&mut self) {
         let last = &self.last;
-        let is_next = |entry: &Result<(EntryKey, Draft)>| match entry {
-            Ok((key, Draft(DraftKind::Scalar(encoded)))) => {
+        let is_next = |entry: &Result<(EntryKey, Unpacked<'a>)>| match entry {
+            Ok((key, Unpacked::Draft(Draft(DraftKind::Scalar(encoded))))) => {
                 key.is_short() && key.ordered() > last.as_slice() && !may_be_shared(encoded)
             }
             _ => false,
         };
-        if let Some(Ok((key, Draft(DraftKind::Scalar(encoded))))) = self.entries.next_if(is_next) {
+        if let Some(Ok((key, Unpacked::Draft(Draft(DraftKind::Scalar(encoded)))))) =
+            self.entries.next_if(is_next)
+        {
             Frame { form: key.form(), ..Frame::new(Kind::Scalar, &encoded) }.encode_in(&mut self.stored);
             self.present = Some(key);
         }
     }
 }
 
-impl<I: Iterator<Item = Result<(EntryKey, Draft)>>> Run for Leaves<'_, I> {
+impl<'a, I: Iterator<Item = Result<(EntryKey, Unpacked<'a>)>>> Run for Leaves<'_, I> {
     fn entry(&self) -> Option<Entry<'_>> {
         self.present.as_ref().map(|key| (key.ordered(), self.stored.as_slice()))
     }

@@ -8,7 +8,7 @@ use super::{texts::count_key, *};
 use crate::{
     Key, Scalar, Value,
     format::{
-        builder::{Role, ValueBuilder},
+        builder::{Role, Unpacked, ValueBuilder},
         frame::Kind,
         key::KeyBytes,
         name::known,
@@ -269,10 +269,19 @@ fn run(steps: Vec<Step>) {
                 if sorted {
                     entries.sort_by_key(|(number, _)| ordered(&key(*number)));
                 }
-                let drafts = entries
-                    .iter()
-                    .map(|(number, value)| Ok((EntryKey::new(&key(*number)).unwrap(), draft(*value))));
-                state.put_all(drafts).unwrap();
+                // As they come when they have waited.
+                let pack = |(number, value): &(usize, usize)| {
+                    let mut packed = Vec::new();
+                    draft(*value).pack(&mut packed);
+                    (EntryKey::new(&key(*number)).unwrap(), packed)
+                };
+                let packed: Vec<_> = entries.iter().map(pack).collect();
+                let unpack = |(key, packed): &(EntryKey, Vec<u8>)| {
+                    let key =
+                        EntryKey::of_parts(KeyBytes::from_slice(key.ordered()), key.form().map(Vec::from));
+                    Unpacked::new(packed).map(|value| (key, value.into_owned()))
+                };
+                state.put_all(packed.iter().map(unpack)).unwrap();
                 for (number, value) in entries {
                     let key = key(number);
                     model.entry(ordered(&key)).or_insert((key, value)).1 = value;

@@ -65,19 +65,24 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
 
     #[inline]
     fn named(&mut self, name: Name) -> Result<Option<u32>> {
-        let number = name.number() as usize;
-        if let Some(Some(symbol)) = self.state.named.get(number) {
-            return Ok(Some(*symbol));
+        if let Some(symbol) = self.known(name) {
+            return Ok(Some(symbol));
         }
         let symbol = self.symbol(name.text())?;
-        if symbol.is_some() {
-            let named = &mut self.state.named;
-            if named.len() <= number {
-                named.resize(number + 1, None);
-            }
-            named[number] = symbol;
+        if let Some(symbol) = symbol {
+            self.state.note_named(name, symbol);
         }
         Ok(symbol)
+    }
+
+    #[inline]
+    fn known(&mut self, name: Name) -> Option<u32> {
+        if let Some(Some(symbol)) = self.state.named.get(name.number() as usize) {
+            return Some(*symbol);
+        }
+        let symbol = self.state.known_symbol(name.text())?;
+        self.state.note_named(name, symbol);
+        Some(symbol)
     }
 
     fn share(&mut self, encoded: &[u8]) -> Result<Option<u64>> {
@@ -108,6 +113,16 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
 
     fn record_id(&mut self) -> u64 {
         self.state.new_record()
+    }
+}
+
+impl<T> WriteState<T> {
+    fn note_named(&mut self, name: Name, symbol: u32) {
+        let number = name.number() as usize;
+        if self.named.len() <= number {
+            self.named.resize(number + 1, None);
+        }
+        self.named[number] = Some(symbol);
     }
 }
 
