@@ -220,9 +220,10 @@ impl Loader {
     /// Take the pairs of a mapping or of an iterable of pairs; ``total`` is how many there are, 0 when nobody knows.
     fn pairs(&self, source: &Bound<'_, PyAny>, total: u64) -> PyResult<()> {
         let py = source.py();
+        let mut drafts = encode::Drafts::new(&self.access);
         self.with(|Taking { sorter, progress, .. }| {
             each_pair("map", Some(source), None, |key, value| {
-                push(py, sorter, &key::entry_key(key)?, encode::draft(value, &self.access)?)?;
+                push(py, sorter, &key::entry_key(key)?, drafts.draft(value)?)?;
                 let done = sorter.pushed();
                 if done.is_multiple_of(STRIDE) && progress.is_due() {
                     progress.tell(py, done, total)?;

@@ -91,8 +91,9 @@ impl Mapping {
         access.writer(py)?;
         // Everything is collected before anything is changed.
         let mut gathered = Gathered::new();
+        let mut drafts = encode::Drafts::new(access);
         each_pair("map", other, more, |key, value| {
-            gathered.push(py, access, &key::entry_key(key)?, encode::draft(value, access)?)
+            gathered.push(py, access, &key::entry_key(key)?, drafts.draft(value)?)
         })?;
         gathered.store(py, access)
     }

@@ -29,47 +29,87 @@ use crate::{access::Access, errors::OrRaise, lazy};
 /// Nothing is written meanwhile, so objects whose conversion runs Python code can't leave anything half done.
 /// What has no native form is pickled, if that is allowed.
 pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draft> {
-    // By far the most frequent leaf.
+    match leaf(object, access)? {
+        Some(draft) => Ok(draft),
+        None => Drafts::new(access).encode(object),
+    }
+}
+
+/// Makes drafts of objects, one after the other.
+pub(crate) struct Drafts<'a, 'py> {
+    access: &'a Access,
+    /// Once it was needed.
+    room: Option<Room<'py>>,
+}
+
+impl<'a, 'py> Drafts<'a, 'py> {
+    pub(crate) fn new(access: &'a Access) -> Self {
+        Self { access, room: None }
+    }
+
+    /// As [`draft`].
+    pub(crate) fn draft(&mut self, object: &Bound<'py, PyAny>) -> PyResult<Draft> {
+        match leaf(object, self.access)? {
+            Some(draft) => Ok(draft),
+            None => self.encode(object),
+        }
+    }
+
+    /// What is not a leaf.
+    fn encode(&mut self, object: &Bound<'py, PyAny>) -> PyResult<Draft> {
+        let room = self.room.get_or_insert_with(Room::new);
+        let encoder = Encoder {
+            builder: ValueBuilder::new(),
+            known: FxHashMap::default(),
+            room: &mut *room,
+            access: self.access,
+            kept: Vec::new(),
+            allow_pickle: self.access.origin().allow_pickle,
+            shapes: FxHashMap::default(),
+            filling: None,
+            in_instance: false,
+            encoded: Vec::new(),
+            py: object.py(),
+            has_run: false,
+        };
+        let draft = encoder.draft(object);
+        room.pending.clear();
+        room.contained.clear();
+        draft
+    }
+}
+
+impl Drop for Drafts<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(room) = self.room.take() {
+            room.names.leave();
+        }
+    }
+}
+
+/// What needs no encoder.
+#[inline]
+fn leaf(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Option<Draft>> {
+    // By far the most frequent one.
     if let Ok(text) = object.cast_exact::<PyString>()
         && let Ok(text) = text.to_str()
     {
-        return Ok(Draft::text(text));
+        return Ok(Some(Draft::text(text)));
     }
     if let Ok(list) = object.cast_exact::<PyList>()
         && let Some(draft) = numbers(list)
     {
-        return draft.or_raise();
+        return draft.or_raise().map(Some);
     }
-    let allow_pickle = access.origin().allow_pickle;
-    if builtin(object).is_none() {
-        match scalar::from_python(object) {
-            Ok(Some(leaf)) => return Ok(Draft::scalar(&leaf)),
-            // Such as a datetime with a time zone of a class of its own.
-            Err(error) if !allow_pickle => return Err(error),
-            Ok(None) | Err(_) => {}
-        }
+    if builtin(object).is_some() {
+        return Ok(None);
     }
-    let mut names = MetNames::take();
-    let encoder = Encoder {
-        builder: ValueBuilder::new(),
-        known: FxHashMap::default(),
-        pending: Vec::with_capacity(16),
-        access,
-        kept: Vec::new(),
-        allow_pickle,
-        shapes: FxHashMap::default(),
-        filling: None,
-        in_instance: false,
-        contained: Vec::new(),
-        encoded: Vec::new(),
-        names: &mut names,
-        gathered: Gathered::default(),
-        py: object.py(),
-        has_run: false,
-    };
-    let draft = encoder.draft(object);
-    names.leave();
-    draft
+    match scalar::from_python(object) {
+        Ok(leaf) => Ok(leaf.map(|leaf| Draft::scalar(&leaf))),
+        // Such as a datetime with a time zone of a class of its own.
+        Err(_) if access.origin().allow_pickle => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A list that holds nothing but integers of 64 bits, or nothing but doubles, if there are many of them: then it pays to
@@ -103,11 +143,33 @@ struct Pending<'py> {
     parts: Vec<Part<'py>>,
 }
 
+/// What serves one conversion after the other.
+struct Room<'py> {
+    pending: Vec<Pending<'py>>,
+    /// Which containers stand in which.
+    contained: Vec<(u32, u32)>,
+    /// The keys that were met of late.
+    names: MetNames,
+    /// Room for what is taken out of containers.
+    gathered: Gathered<'py>,
+}
+
+impl Room<'_> {
+    fn new() -> Self {
+        Self {
+            pending: Vec::with_capacity(16),
+            contained: Vec::new(),
+            names: MetNames::take(),
+            gathered: Gathered::default(),
+        }
+    }
+}
+
 struct Encoder<'a, 'py> {
     builder: ValueBuilder,
     /// The containers that were met, by address; `pending` keeps them alive, so that addresses stay theirs.
     known: FxHashMap<(usize, bool), (Word, u32)>,
-    pending: Vec<Pending<'py>>,
+    room: &'a mut Room<'py>,
     /// The map that it is for.
     access: &'a Access,
     /// What else has to stay alive, since it is known by its address.
@@ -118,14 +180,8 @@ struct Encoder<'a, 'py> {
     filling: Option<u32>,
     /// Whether that is an instance or in one, which comes back whole: handles in it stand for copies.
     in_instance: bool,
-    /// Which containers stand in which.
-    contained: Vec<(u32, u32)>,
     /// The instances that are made whole again only after all that is in them.
     encoded: Vec<u32>,
-    /// The keys that were met of late.
-    names: &'a mut MetNames,
-    /// Room for what is taken out of containers.
-    gathered: Gathered<'py>,
     py: Python<'py>,
     /// Whether something may have run that is written in Python.
     has_run: bool,
@@ -142,8 +198,8 @@ impl<'py> Encoder<'_, 'py> {
     fn draft(mut self, object: &Bound<'py, PyAny>) -> PyResult<Draft> {
         let root = self.word(object, Role::Value, ANYWHERE)?;
         let mut next = 0;
-        while next < self.pending.len() {
-            next = if is_gathered(&self.pending[next]) {
+        while next < self.room.pending.len() {
+            next = if is_gathered(&self.room.pending[next]) {
                 self.fill_gathered(next)?
             } else {
                 self.fill(next)?;
@@ -205,13 +261,13 @@ impl<'py> Encoder<'_, 'py> {
             return Some(word);
         }
         let (word, block) = self.builder.container(kind, length(object, kind)).ok()?;
-        let place = self.pending.len() as u32;
+        let place = self.room.pending.len() as u32;
         if !is_unique {
             self.known.insert(address, (word, place));
         }
         self.note_contained(place);
         let in_instance = self.in_instance;
-        self.pending.push(Pending {
+        self.room.pending.push(Pending {
             container: object.clone(),
             block,
             kind,
@@ -268,7 +324,7 @@ impl<'py> Encoder<'_, 'py> {
             let (word, block) = self.builder.instance(parts.len()).or_raise()?;
             (word, block, ContainerKind::Instance)
         };
-        let place = self.pending.len() as u32;
+        let place = self.room.pending.len() as u32;
         self.known.insert(address, (word, place));
         self.note_contained(place);
         if plain.is_some() {
@@ -277,7 +333,14 @@ impl<'py> Encoder<'_, 'py> {
             self.kept.push(object.clone());
         }
         let in_instance = self.in_instance || kind == ContainerKind::Instance;
-        self.pending.push(Pending { container: container.clone(), block, kind, role, in_instance, parts });
+        self.room.pending.push(Pending {
+            container: container.clone(),
+            block,
+            kind,
+            role,
+            in_instance,
+            parts,
+        });
         Ok(word)
     }
 
@@ -286,13 +349,13 @@ impl<'py> Encoder<'_, 'py> {
     /// What is in them is taken out first, of several at once: what has long been lying in memory then comes from there at
     /// the same time, and what the conversion runs may change a container.
     fn fill_gathered(&mut self, first: usize) -> PyResult<usize> {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        let end = first + gathered.take(self.py, &self.pending[first..])?;
+        let mut gathered = std::mem::take(&mut self.room.gathered);
+        let end = first + gathered.take(self.py, &self.room.pending[first..])?;
         self.has_run = false;
         let mut rest = gathered.items.as_slice();
         let mut next = first;
         while next < end && !self.has_run {
-            let Pending { block, kind, role, in_instance, .. } = self.pending[next];
+            let Pending { block, kind, role, in_instance, .. } = self.room.pending[next];
             (self.in_instance, self.filling) = (in_instance, Some(next as u32));
             let width = if kind == ContainerKind::Dict { 2 } else { 1 };
             let (own, others) = rest.split_at(width * block.len());
@@ -314,18 +377,18 @@ impl<'py> Encoder<'_, 'py> {
                 }
             }
             if self.has_run && kind == ContainerKind::List {
-                check_length(self.pending[next].container.len()?, block, "list")?;
+                check_length(self.room.pending[next].container.len()?, block, "list")?;
             }
             next += 1;
         }
         gathered.end(self.has_run);
-        self.gathered = gathered;
+        self.room.gathered = gathered;
         Ok(next)
     }
 
     /// Fills a container that is not gathered.
     fn fill(&mut self, next: usize) -> PyResult<()> {
-        let Pending { container, block, kind, role, in_instance, parts } = &mut self.pending[next];
+        let Pending { container, block, kind, role, in_instance, parts } = &mut self.room.pending[next];
         self.in_instance = *in_instance;
         let (container, block, kind, role, parts) =
             (container.clone(), *block, *kind, *role, std::mem::take(parts));
@@ -370,7 +433,7 @@ impl<'py> Encoder<'_, 'py> {
         if block.is_indexed() {
             return None;
         }
-        let name = self.names.of(key.cast_exact::<PyString>().ok()?)?;
+        let name = self.room.names.of(key.cast_exact::<PyString>().ok()?)?;
         self.builder.known_name(name, block).ok()
     }
 

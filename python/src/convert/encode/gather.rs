@@ -71,9 +71,10 @@ impl<'py> Gathered<'py> {
             // that could have changed one, as the module says that it needs the lock of the interpreter.
             let item = unsafe { Bound::from_borrowed_ptr_or_opt(py, address) };
             // Only who plays with the collector meets a list that is not filled yet.
-            self.items.push(item.ok_or_else(|| changed("list"))?);
+            let item = item.ok_or_else(|| changed("list"))?;
+            fetch_inside(&item);
+            self.items.push(item);
         }
-        self.items.iter().for_each(fetch_inside);
         Ok(count)
     }
 
