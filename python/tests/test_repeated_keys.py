@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from oocmap import OOCMap
+from oocmap import OOCMap, bulk_load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,26 +28,67 @@ def whole(m: OOCMap) -> dict[Any, Any]:
     return {key: value.eager(deep=True) for key, value in m.items()}
 
 
+def one_by_one(m: OOCMap, values: Any) -> None:
+    with m.transaction() as tx:
+        for key, value in values:
+            tx[key] = value
+
+
+def alone(m: OOCMap, values: Any) -> None:
+    for key, value in values:
+        m[key] = value
+
+
+WAYS = {
+    "one by one": one_by_one,
+    "update": OOCMap.update,
+    "update in two": lambda m, values: [m.update(part) for part in (list(values)[:50], list(values)[50:])],
+    "bulk_load": bulk_load,
+    "bulk_load from a disk": lambda m, values: bulk_load(m, values, memory=1 << 16),
+}
+
+
 @pytest.mark.parametrize("anew", [False, True])
-def test_few_keys_many_times(tmp_path: Path, anew: bool) -> None:
-    expected = {number: {"a": number, "b": {"a": None, "": [number]}, "ü": True} for number in range(200)}
+@pytest.mark.parametrize("way", [alone, *WAYS.values()], ids=["alone", *WAYS])
+def test_few_keys_many_times(tmp_path: Path, anew: bool, way: Any) -> None:
+    wide = {f"column {n}": n for n in range(30)}
+    expected = {
+        number: {"a": number, "b": {"a": None, "": [number, -(number << 40)]}, "ü": True, "w": wide}
+        for number in range(200)
+    }
     with OOCMap(tmp_path / "x.ooc") as m:
-        for number, value in expected.items():
-            m[number] = fresh(value) if anew else value
+        way(m, [(number, fresh(value) if anew else value) for number, value in expected.items()])
         assert whole(m) == expected
+        for number in range(200):
+            # Found by its index.
+            assert m[number]["w"]["column 29"] == 29
+            assert "column 30" not in m[number]["w"]
         assert m.check() == []
 
 
-def test_many_keys_a_few_times(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_many_keys_a_few_times(tmp_path: Path, way: Any) -> None:
     expected = {
         number: {f"key {number % MANY}": 1, f"key {number % 7}": 2, "always": number}
         for number in range(3 * MANY)
     }
     with OOCMap(tmp_path / "x.ooc") as m:
-        with m.transaction() as tx:
-            for number, value in expected.items():
-                tx[number] = value
+        way(m, expected.items())
         assert whole(m) == expected
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_more_keys_than_a_small_record_can_name(tmp_path: Path, way: Any) -> None:
+    """The names of the first two thousand are known by small numbers here, but they get large symbols."""
+    expected = {number: {f"small {number % 2000}": [number], "always": {}} for number in range(4000)}
+    with OOCMap(tmp_path / "x.ooc") as m:
+        m.update(expected.items())
+    with OOCMap(tmp_path / "y.ooc") as m:
+        for _ in range(2):
+            m.update((number, {f"large {number}": 1}) for number in range(5000))
+        way(m, expected.items())
+        assert whole(m) == {number: {f"large {number}": 1} for number in range(5000)} | expected
+        assert m.check() == []
 
 
 def test_what_was_rolled_back_means_nothing_later(tmp_path: Path) -> None:
