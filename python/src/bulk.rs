@@ -24,9 +24,9 @@ use crate::{
 
 /// What an entry may take beside its value, in bytes.
 const PAGE: usize = 4096;
-/// What `update` is given is kept as it is up to this size, in bytes; more is sorted outside of memory.
+/// What `update` is given waits in memory up to this size, in bytes; more is sorted outside of memory.
 const FEW: usize = 64 << 20;
-/// How many bytes of memory `update` uses then.
+/// How many bytes of memory `update` uses then, when what has waited is handed on.
 const MEMORY: usize = 128 << 20;
 /// More threads than this would wait for each other, or for the disk.
 const MOST_WORKERS: usize = 8;

@@ -95,6 +95,7 @@ impl Mapping {
         each_pair("map", other, more, |key, value| {
             gathered.push(py, access, &key::entry_key(key)?, drafts.draft(value)?)
         })?;
+        drop(drafts);
         gathered.store(py, access)
     }
 }

@@ -288,6 +288,9 @@ def test_a_large_update_is_one_transaction_and_leaves_no_files(path: Path) -> No
         assert m.stats()["version"] == version + 1
         assert [*m] == sorted(order)
         assert m.get_many([7, 39_999]) == [b"7" * 400, b"39999" * 400]
+        m.update((n, {"of": n, "bytes": b"%d" % n * 400} if n % 3 else n) for n in [*order, *order[:50]])
+        assert m.stats()["version"] == version + 2
+        assert all(m[n] == ({"of": n, "bytes": b"%d" % n * 400} if n % 3 else n) for n in order)
         assert m.check() == []
         assert all(
             name.name.startswith(path.name) and "load" not in name.name for name in path.parent.iterdir()

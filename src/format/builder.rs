@@ -4,17 +4,17 @@ mod archive;
 mod carry;
 mod draft;
 mod existing;
-mod named;
 pub(crate) mod part;
 mod texts;
+mod unresolved;
 
 pub use self::draft::Draft;
 pub(crate) use self::{
     archive::{Placement, narrow_hash},
     carry::Unpacked,
     draft::{DraftKind, Numbers},
-    named::NamedRecord,
     texts::sized_at,
+    unresolved::UnresolvedRecord,
 };
 
 use rkyv::{Archive, Serialize};
@@ -88,6 +88,12 @@ impl Block {
     #[inline]
     pub fn is_indexed(self) -> bool {
         self.indexed
+    }
+
+    /// Whether keys that are known by names stay names: it is a dict with few enough of them to be no data.
+    #[inline]
+    pub fn takes_names(self) -> bool {
+        self.dict && self.len <= SYMBOL_DICT
     }
 
     /// How many elements, items or members it has.
@@ -240,7 +246,7 @@ impl ValueBuilder {
     ///
     /// `TooLarge` when the value is larger than a record can be.
     pub fn name(&mut self, value: &str, dict: Block) -> Result<Word> {
-        if dict.len <= SYMBOL_DICT && value.len() <= SYMBOL_LENGTH {
+        if dict.takes_names() && value.len() <= SYMBOL_LENGTH {
             return self.defer(value.as_bytes(), PendingKind::Name);
         }
         self.str(value, Role::Member)
@@ -253,7 +259,7 @@ impl ValueBuilder {
     /// `TooLarge` when the value is larger than a record can be.
     #[inline]
     pub fn known_name(&mut self, name: Name, dict: Block) -> Result<Word> {
-        if dict.len <= SYMBOL_DICT { Ok(Word::named(name)) } else { self.str(name.text(), Role::Member) }
+        if dict.takes_names() { Ok(Word::named(name)) } else { self.str(name.text(), Role::Member) }
     }
 
     /// A text that repeats in many values, such as the name of a class; never inside a dict key or a member of a set.

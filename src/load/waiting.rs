@@ -104,8 +104,9 @@ impl Waiting {
     /// What `spill` answers.
     pub fn give_to(self, sorter: &mut Sorter, spill: impl Fn(&mut Sorter) -> Result<()>) -> Result<()> {
         let Self { keys, items, records, .. } = self;
+        let mut own = Vec::new();
         for item in items {
-            let mut own = Vec::new();
+            own.clear();
             let draft = match item.value {
                 ItemValue::Draft(draft) => {
                     draft.pack(&mut own);

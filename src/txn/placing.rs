@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     format::{
-        builder::{Draft, DraftKind, NamedRecord, Numbers, ValueBuilder},
+        builder::{Draft, DraftKind, Numbers, UnresolvedRecord, ValueBuilder},
         copy::{Copier, Placed},
         frame::{self, Frame, Kind},
         record::{Container, ContainerKind, Node, ObjectId, RecordView, Reference, Slot},
@@ -77,7 +77,7 @@ impl<T: WriteTables> WriteState<T> {
     }
 
     /// Stores a small record under a key, as [`WriteState::put`] does.
-    pub(crate) fn put_named(&mut self, key: &EntryKey, record: &NamedRecord<'_>) -> Result<bool> {
+    pub(crate) fn put_unresolved(&mut self, key: &EntryKey, record: &UnresolvedRecord<'_>) -> Result<bool> {
         let form = key.form();
         let placed = record.archive_behind(&frame::front(form), &mut Placing { state: self })?;
         let Some(mut bytes) = placed else {

@@ -226,6 +226,7 @@ impl<T: WriteTables> WriteState<T> {
         }
     }
 
+    /// As [`WriteState::put`], of the bytes that are to be stored.
     pub(super) fn put_frame(&mut self, key: &EntryKey, stored: &[u8]) -> Result<bool> {
         self.changes += 1;
         if self.append(key, stored)? {

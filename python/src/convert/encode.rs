@@ -29,22 +29,19 @@ use crate::{access::Access, errors::OrRaise, lazy};
 /// Nothing is written meanwhile, so objects whose conversion runs Python code can't leave anything half done.
 /// What has no native form is pickled, if that is allowed.
 pub(crate) fn draft(object: &Bound<'_, PyAny>, access: &Access) -> PyResult<Draft> {
-    match leaf(object, access)? {
-        Some(draft) => Ok(draft),
-        None => Drafts::new(access).encode(object),
-    }
+    Drafts::new(access).draft(object)
 }
 
 /// Makes drafts of objects, one after the other.
 pub(crate) struct Drafts<'a, 'py> {
     access: &'a Access,
     /// Once it was needed.
-    room: Option<Room<'py>>,
+    scratch: Option<Scratch<'py>>,
 }
 
 impl<'a, 'py> Drafts<'a, 'py> {
     pub(crate) fn new(access: &'a Access) -> Self {
-        Self { access, room: None }
+        Self { access, scratch: None }
     }
 
     /// As [`draft`].
@@ -57,11 +54,11 @@ impl<'a, 'py> Drafts<'a, 'py> {
 
     /// What is not a leaf.
     fn encode(&mut self, object: &Bound<'py, PyAny>) -> PyResult<Draft> {
-        let room = self.room.get_or_insert_with(Room::new);
+        let scratch = self.scratch.get_or_insert_with(Scratch::new);
         let encoder = Encoder {
             builder: ValueBuilder::new(),
             known: FxHashMap::default(),
-            room: &mut *room,
+            scratch: &mut *scratch,
             access: self.access,
             kept: Vec::new(),
             allow_pickle: self.access.origin().allow_pickle,
@@ -73,16 +70,15 @@ impl<'a, 'py> Drafts<'a, 'py> {
             has_run: false,
         };
         let draft = encoder.draft(object);
-        room.pending.clear();
-        room.contained.clear();
+        scratch.clear();
         draft
     }
 }
 
 impl Drop for Drafts<'_, '_> {
     fn drop(&mut self) {
-        if let Some(room) = self.room.take() {
-            room.names.leave();
+        if let Some(scratch) = self.scratch.take() {
+            scratch.names.leave();
         }
     }
 }
@@ -128,6 +124,9 @@ fn numbers(list: &Bound<'_, PyList>) -> Option<oocmap::Result<Draft>> {
     }
 }
 
+/// Room for more than this, of each kind, is not kept for the next conversion.
+const MOST_KEPT: usize = 1 << 13;
+
 /// The place of what is not filled later.
 const NOWHERE: u32 = u32::MAX;
 
@@ -144,7 +143,7 @@ struct Pending<'py> {
 }
 
 /// What serves one conversion after the other.
-struct Room<'py> {
+struct Scratch<'py> {
     pending: Vec<Pending<'py>>,
     /// Which containers stand in which.
     contained: Vec<(u32, u32)>,
@@ -154,7 +153,7 @@ struct Room<'py> {
     gathered: Gathered<'py>,
 }
 
-impl Room<'_> {
+impl Scratch<'_> {
     fn new() -> Self {
         Self {
             pending: Vec::with_capacity(16),
@@ -163,13 +162,23 @@ impl Room<'_> {
             gathered: Gathered::default(),
         }
     }
+
+    /// Forgets a value, and the room for it when that was very large.
+    fn clear(&mut self) {
+        self.pending.clear();
+        self.contained.clear();
+        let room = [self.pending.capacity(), self.contained.capacity(), self.gathered.items.capacity()];
+        if room.iter().any(|room| *room > MOST_KEPT) {
+            (self.pending, self.contained, self.gathered) = Default::default();
+        }
+    }
 }
 
 struct Encoder<'a, 'py> {
     builder: ValueBuilder,
     /// The containers that were met, by address; `pending` keeps them alive, so that addresses stay theirs.
     known: FxHashMap<(usize, bool), (Word, u32)>,
-    room: &'a mut Room<'py>,
+    scratch: &'a mut Scratch<'py>,
     /// The map that it is for.
     access: &'a Access,
     /// What else has to stay alive, since it is known by its address.
@@ -198,8 +207,8 @@ impl<'py> Encoder<'_, 'py> {
     fn draft(mut self, object: &Bound<'py, PyAny>) -> PyResult<Draft> {
         let root = self.word(object, Role::Value, ANYWHERE)?;
         let mut next = 0;
-        while next < self.room.pending.len() {
-            next = if is_gathered(&self.room.pending[next]) {
+        while next < self.scratch.pending.len() {
+            next = if is_gathered(&self.scratch.pending[next]) {
                 self.fill_gathered(next)?
             } else {
                 self.fill(next)?;
@@ -261,13 +270,13 @@ impl<'py> Encoder<'_, 'py> {
             return Some(word);
         }
         let (word, block) = self.builder.container(kind, length(object, kind)).ok()?;
-        let place = self.room.pending.len() as u32;
+        let place = self.scratch.pending.len() as u32;
         if !is_unique {
             self.known.insert(address, (word, place));
         }
         self.note_contained(place);
         let in_instance = self.in_instance;
-        self.room.pending.push(Pending {
+        self.scratch.pending.push(Pending {
             container: object.clone(),
             block,
             kind,
@@ -324,7 +333,7 @@ impl<'py> Encoder<'_, 'py> {
             let (word, block) = self.builder.instance(parts.len()).or_raise()?;
             (word, block, ContainerKind::Instance)
         };
-        let place = self.room.pending.len() as u32;
+        let place = self.scratch.pending.len() as u32;
         self.known.insert(address, (word, place));
         self.note_contained(place);
         if plain.is_some() {
@@ -333,7 +342,7 @@ impl<'py> Encoder<'_, 'py> {
             self.kept.push(object.clone());
         }
         let in_instance = self.in_instance || kind == ContainerKind::Instance;
-        self.room.pending.push(Pending {
+        self.scratch.pending.push(Pending {
             container: container.clone(),
             block,
             kind,
@@ -349,20 +358,20 @@ impl<'py> Encoder<'_, 'py> {
     /// What is in them is taken out first, of several at once: what has long been lying in memory then comes from there at
     /// the same time, and what the conversion runs may change a container.
     fn fill_gathered(&mut self, first: usize) -> PyResult<usize> {
-        let mut gathered = std::mem::take(&mut self.room.gathered);
-        let end = first + gathered.take(self.py, &self.room.pending[first..])?;
+        let mut gathered = std::mem::take(&mut self.scratch.gathered);
+        let end = first + gathered.take(self.py, &self.scratch.pending[first..])?;
         self.has_run = false;
         let mut rest = gathered.items.as_slice();
         let mut next = first;
         while next < end && !self.has_run {
-            let Pending { block, kind, role, in_instance, .. } = self.room.pending[next];
+            let Pending { block, kind, role, in_instance, .. } = self.scratch.pending[next];
             (self.in_instance, self.filling) = (in_instance, Some(next as u32));
             let width = if kind == ContainerKind::Dict { 2 } else { 1 };
             let (own, others) = rest.split_at(width * block.len());
             rest = others;
             if kind == ContainerKind::Dict {
                 for (index, pair) in own.chunks_exact(2).enumerate() {
-                    let word = match self.met_key(&pair[0], block) {
+                    let word = match self.met_key(&pair[0], block, index) {
                         Some(word) => word,
                         None => self.key(&pair[0], block, index)?,
                     };
@@ -377,18 +386,18 @@ impl<'py> Encoder<'_, 'py> {
                 }
             }
             if self.has_run && kind == ContainerKind::List {
-                check_length(self.room.pending[next].container.len()?, block, "list")?;
+                check_length(self.scratch.pending[next].container.len()?, block, "list")?;
             }
             next += 1;
         }
         gathered.end(self.has_run);
-        self.room.gathered = gathered;
+        self.scratch.gathered = gathered;
         Ok(next)
     }
 
     /// Fills a container that is not gathered.
     fn fill(&mut self, next: usize) -> PyResult<()> {
-        let Pending { container, block, kind, role, in_instance, parts } = &mut self.room.pending[next];
+        let Pending { container, block, kind, role, in_instance, parts } = &mut self.scratch.pending[next];
         self.in_instance = *in_instance;
         let (container, block, kind, role, parts) =
             (container.clone(), *block, *kind, *role, std::mem::take(parts));
@@ -429,11 +438,12 @@ impl<'py> Encoder<'_, 'py> {
 
     /// The word of a dict's key that was met before and is known by now.
     #[inline]
-    fn met_key(&mut self, key: &Bound<'py, PyAny>, block: Block) -> Option<Word> {
-        if block.is_indexed() {
+    fn met_key(&mut self, key: &Bound<'py, PyAny>, block: Block, index: usize) -> Option<Word> {
+        if !block.takes_names() {
             return None;
         }
-        let name = self.room.names.of(key.cast_exact::<PyString>().ok()?)?;
+        let name = self.scratch.names.of(key.cast_exact::<PyString>().ok()?)?;
+        self.index_text(name.text(), block, index);
         self.builder.known_name(name, block).ok()
     }
 
@@ -441,14 +451,19 @@ impl<'py> Encoder<'_, 'py> {
         if let Ok(text) = key.cast_exact::<PyString>()
             && let Ok(text) = text.to_str()
         {
-            if block.is_indexed() {
-                let mut ordered = KeyBytes::new();
-                oocmap::encode_str(text, &mut ordered);
-                self.builder.index(block, index, &ordered);
-            }
+            self.index_text(text, block, index);
             return self.builder.name(text, block).or_raise();
         }
         self.member(key, block, index)
+    }
+
+    #[inline]
+    fn index_text(&mut self, text: &str, block: Block, index: usize) {
+        if block.is_indexed() {
+            let mut ordered = KeyBytes::new();
+            oocmap::encode_str(text, &mut ordered);
+            self.builder.index(block, index, &ordered);
+        }
     }
 
     /// A dict's key or a set's member, which has to be one of those that can be found again.

@@ -29,8 +29,8 @@ pub(crate) trait Placement {
     fn named(&mut self, name: Name) -> Result<Option<u32>> {
         self.symbol(name.text())
     }
-    /// The symbol of a name that this process knows, when it has one already; nothing when nobody knows.
-    fn known(&mut self, _: Name) -> Option<u32> {
+    /// The symbol of a name that this process knows, when it is known to have one already.
+    fn existing_symbol(&mut self, _: Name) -> Option<u32> {
         None
     }
     /// The id of a long scalar in the shared table, when it is to stand there.
@@ -83,7 +83,9 @@ impl ValueBuilder {
         out.reserve(front.len() + 64 + 2 * (record.words.len() + record.slots.len()) + record.heap.len());
         out.extend_from_slice(front);
         let written = rkyv::api::high::to_bytes_in::<_, rancor::BoxedError>(&record, &mut *out).map(|_| ());
-        let Record { slots, words, heap, .. } = record;
+        let Record { mut slots, mut words, heap, .. } = record;
+        slots.clear();
+        words.clear();
         (self.halves, self.heap) = ((slots, words), heap);
         written.map_err(|error| {
             out.truncate(from);
@@ -169,13 +171,11 @@ impl ValueBuilder {
 
     /// Leaves the room that was made for this value to the next one of the thread.
     pub(super) fn recycle(mut self) {
-        if self.words.capacity() > SPARE_WORDS || self.heap.capacity() > SPARE_BYTES {
+        let bytes = self.heap.capacity().max(self.texts.capacity());
+        if self.words.capacity() > SPARE_WORDS || bytes > SPARE_BYTES {
             return;
         }
         self.recent.let_go(self.heap.len());
-        let (slots, words) = &mut self.halves;
-        slots.clear();
-        words.clear();
         self.words.clear();
         self.words.push(0);
         self.slots.clear();

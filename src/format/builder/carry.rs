@@ -1,7 +1,7 @@
 //! Drafts as bytes, for those that wait until they are stored: in memory, where one piece of it is cheaper than several, or
 //! on a disk.
 
-use super::{Block, Draft, DraftKind, NamedRecord, Numbers, Pending, PendingKind, ValueBuilder};
+use super::{Block, Draft, DraftKind, Numbers, Pending, PendingKind, UnresolvedRecord, ValueBuilder};
 use crate::{
     error::{Error, Result},
     format::{
@@ -15,27 +15,29 @@ const ARCHIVE: u8 = 1;
 const RECORD: u8 = 2;
 const INTS: u8 = 3;
 const FLOATS: u8 = 4;
-const NAMED: u8 = 5;
+const UNRESOLVED: u8 = 5;
 
 const INDEXED: u8 = 0b01;
 const DICT: u8 = 0b10;
 
 /// Enough for all numbers that say how many of something there are.
 const ROOM: usize = 64;
+/// Enough for what is said of a text that is to be decided.
+const PENDING: usize = 11;
 
 /// What was packed.
 #[derive(Clone, Debug)]
 pub(crate) enum Unpacked<'a> {
     Draft(Draft),
-    /// A small record.
-    Named(NamedRecord<'a>),
+    /// A small record of which nothing is to be decided but the symbols of names.
+    Unresolved(UnresolvedRecord<'a>),
 }
 
 impl Unpacked<'_> {
     pub(crate) fn into_owned(self) -> Unpacked<'static> {
         match self {
             Self::Draft(draft) => Unpacked::Draft(draft),
-            Self::Named(record) => Unpacked::Named(record.into_owned()),
+            Self::Unresolved(record) => Unpacked::Unresolved(record.into_owned()),
         }
     }
 }
@@ -56,8 +58,8 @@ impl Draft {
             DraftKind::Record(mut builder) => {
                 debug_assert!(builder.id.is_none() && builder.reached.is_empty(), "only new values wait");
                 let kind = out.len();
-                out.push(NAMED);
-                if !builder.pack_named(out) {
+                out.push(UNRESOLVED);
+                if !builder.pack_unresolved(out) {
                     out[kind] = RECORD;
                     builder.pack(out);
                 }
@@ -80,7 +82,7 @@ impl<'a> Unpacked<'a> {
     pub(crate) fn new(packed: &'a [u8]) -> Result<Self> {
         let mut rest = packed;
         Ok(Self::Draft(Draft(match varint::take_byte(&mut rest)? {
-            NAMED => return Ok(Self::Named(NamedRecord::new(rest))),
+            UNRESOLVED => return Ok(Self::Unresolved(UnresolvedRecord::new(rest))),
             SCALAR => DraftKind::Scalar(rest.into()),
             ARCHIVE => DraftKind::Archive(rest.to_vec()),
             RECORD => DraftKind::Record(Box::new(ValueBuilder::unpack(rest)?)),
@@ -97,12 +99,13 @@ impl ValueBuilder {
     /// Of a builder whose building has ended, and whose record has no id yet.
     fn pack(&self, out: &mut Vec<u8>) {
         let numbers = self.words.len() + self.slots.len() + self.pending_places.len();
-        out.reserve(ROOM + 4 * numbers + self.heap.len() + self.blocks.len() + self.texts.len());
+        let others = self.heap.len() + self.blocks.len() + self.texts.len() + PENDING * self.pending.len();
+        out.reserve(ROOM + 4 * numbers + others);
         put_words(out, self.words.iter().copied());
         put_words(out, self.slots.iter().map(|slot| slot.encode(Slot::WIDE)));
         put_words(out, self.pending_places.iter().copied());
         varint::put_part(out, &self.heap);
-        // They lie one behind the other, each behind its length.
+        // Blocks lie one behind the other, each behind its length.
         varint::put(out, self.blocks.len() as u64);
         let flags = |block: &Block| (INDEXED * u8::from(block.indexed)) | (DICT * u8::from(block.dict));
         out.extend(self.blocks.iter().map(flags));

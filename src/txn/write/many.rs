@@ -25,7 +25,7 @@ impl<T: WriteTables> WriteState<T> {
             let (key, value) = entry?;
             match value {
                 Unpacked::Draft(draft) => self.put(&key, draft)?,
-                Unpacked::Named(record) => self.put_named(&key, &record)?,
+                Unpacked::Unresolved(record) => self.put_unresolved(&key, &record)?,
             };
             self.settle_many()?;
             if self.last.as_deref() == Some(key.ordered()) {

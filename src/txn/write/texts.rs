@@ -47,28 +47,18 @@ pub(in crate::txn) struct Placing<'a, T> {
 
 impl<T: WriteTables> Placement for Placing<'_, T> {
     fn symbol(&mut self, name: &str) -> Result<Option<u32>> {
-        let state = &mut *self.state;
-        if let Some(symbol) = state.known_symbol(name) {
-            return Ok(Some(symbol));
+        match self.state.known_symbol(name) {
+            Some(symbol) => Ok(Some(symbol)),
+            None => self.state.new_symbol(name),
         }
-        let symbol = state.header.symbols;
-        if symbol >= SYMBOLS || !state.memory.seen.lock().again(hash(name.as_bytes())) {
-            return Ok(None);
-        }
-        state.write(Table::Symbols, &symbol.to_be_bytes(), name.as_bytes())?;
-        state.header.symbols += 1;
-        let name: Arc<str> = name.into();
-        Arc::make_mut(&mut state.names).push(Arc::clone(&name));
-        state.name_ids.insert(name, symbol);
-        Ok(Some(symbol))
     }
 
     #[inline]
     fn named(&mut self, name: Name) -> Result<Option<u32>> {
-        if let Some(symbol) = self.known(name) {
+        if let Some(symbol) = self.existing_symbol(name) {
             return Ok(Some(symbol));
         }
-        let symbol = self.symbol(name.text())?;
+        let symbol = self.state.new_symbol(name.text())?;
         if let Some(symbol) = symbol {
             self.state.note_named(name, symbol);
         }
@@ -76,7 +66,7 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
     }
 
     #[inline]
-    fn known(&mut self, name: Name) -> Option<u32> {
+    fn existing_symbol(&mut self, name: Name) -> Option<u32> {
         if let Some(Some(symbol)) = self.state.named.get(name.number() as usize) {
             return Some(*symbol);
         }
@@ -116,7 +106,21 @@ impl<T: WriteTables> Placement for Placing<'_, T> {
     }
 }
 
-impl<T> WriteState<T> {
+impl<T: WriteTables> WriteState<T> {
+    /// The symbol of a name that has none yet, when it is to have one.
+    fn new_symbol(&mut self, name: &str) -> Result<Option<u32>> {
+        let symbol = self.header.symbols;
+        if symbol >= SYMBOLS || !self.memory.seen.lock().again(hash(name.as_bytes())) {
+            return Ok(None);
+        }
+        self.write(Table::Symbols, &symbol.to_be_bytes(), name.as_bytes())?;
+        self.header.symbols += 1;
+        let name: Arc<str> = name.into();
+        Arc::make_mut(&mut self.names).push(Arc::clone(&name));
+        self.name_ids.insert(name, symbol);
+        Ok(Some(symbol))
+    }
+
     fn note_named(&mut self, name: Name, symbol: u32) {
         let number = name.number() as usize;
         if self.named.len() <= number {

@@ -15,10 +15,10 @@ impl Encoder<'_, '_> {
         if place != NOWHERE
             && let Some(within) = self.filling
         {
-            if self.room.contained.is_empty() {
-                self.room.contained.reserve(ROOM);
+            if self.scratch.contained.is_empty() {
+                self.scratch.contained.reserve(ROOM);
             }
-            self.room.contained.push((within, place));
+            self.scratch.contained.push((within, place));
         }
     }
 
@@ -27,10 +27,11 @@ impl Encoder<'_, '_> {
         if self.encoded.is_empty() {
             return Ok(());
         }
-        let Some(place) = first_in_cycle(self.room.pending.len(), &self.room.contained, &self.encoded) else {
+        let Some(place) = first_in_cycle(self.scratch.pending.len(), &self.scratch.contained, &self.encoded)
+        else {
             return Ok(());
         };
-        let object = &self.room.pending[place as usize].container;
+        let object = &self.scratch.pending[place as usize].container;
         let name = object.get_type().fully_qualified_name()?;
         Err(errors::unsupported(
             object.py(),

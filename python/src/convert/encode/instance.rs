@@ -102,7 +102,7 @@ impl<'py> Encoder<'_, 'py> {
                     );
                     return Err(errors::unsupported(py, text));
                 }
-                self.encoded.push(self.room.pending.len() as u32);
+                self.encoded.push(self.scratch.pending.len() as u32);
                 parts.push(Part::Name(plan.name.bind(py).clone()));
                 parts.push(Part::Value(state));
             }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Placement, ValueBuilder};
+use super::{NARROW_WORDS, Placement, ValueBuilder};
 use crate::{
     error::{Error, Result},
     format::{
@@ -17,20 +17,20 @@ use crate::{
 
 /// The archive of such a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NamedRecord<'a>(Cow<'a, [u8]>);
+pub(crate) struct UnresolvedRecord<'a>(Cow<'a, [u8]>);
 
-impl<'a> NamedRecord<'a> {
-    /// Of what [`ValueBuilder::pack_named`] made.
+impl<'a> UnresolvedRecord<'a> {
+    /// Of what [`ValueBuilder::pack_unresolved`] made.
     pub(super) fn new(archive: &'a [u8]) -> Self {
         Self(Cow::Borrowed(archive))
     }
 
-    pub(crate) fn into_owned(self) -> NamedRecord<'static> {
-        NamedRecord(Cow::Owned(self.0.into_owned()))
+    pub(crate) fn into_owned(self) -> UnresolvedRecord<'static> {
+        UnresolvedRecord(Cow::Owned(self.0.into_owned()))
     }
 
     /// The archive as it is stored, with other bytes in front; `None` when a name has no symbol yet, or one that has no room
-    /// there, so that [`NamedRecord::builder`] has to be asked.
+    /// there, so that [`UnresolvedRecord::builder`] has to be asked.
     pub(crate) fn archive_behind(
         &self,
         front: &[u8],
@@ -49,7 +49,7 @@ impl<'a> NamedRecord<'a> {
             for key in keys_at(words, dict).ok_or_else(misplaced)? {
                 let word = Word(u16::from_le_bytes(*key).into());
                 if word.tag() == Tag::Symbol {
-                    let symbol = placement.known(Name::of_number(word.payload()));
+                    let symbol = placement.existing_symbol(Name::of_number(word.payload()));
                     let Some(word) = symbol.and_then(|symbol| Word::new(Tag::Symbol, symbol).narrow()) else {
                         return Ok(None);
                     };
@@ -114,37 +114,46 @@ impl Names for Numbered {
 }
 
 impl ValueBuilder {
-    /// Appends the archive of a [`NamedRecord`]; answers `false`, having appended nothing, when the record is none. The
+    /// Appends the archive of an [`UnresolvedRecord`]; answers `false`, having appended nothing, when the record is none. The
     /// building has ended.
-    pub(super) fn pack_named(&mut self, out: &mut Vec<u8>) -> bool {
-        if !self.pending.is_empty() || !self.foreign.is_empty() || self.may_be_long() {
+    pub(super) fn pack_unresolved(&mut self, out: &mut Vec<u8>) -> bool {
+        let is_small = self.words.len() <= NARROW_WORDS && self.heap.len() <= NARROW_WORDS;
+        if !is_small || self.may_be_long() || !self.foreign.is_empty() || !self.awaits_symbols() {
             return false;
-        }
-        let mut named = 0;
-        for block in self.blocks.iter().filter(|block| block.dict) {
-            let keys = block.at as usize..(block.at + block.len) as usize;
-            for word in &mut self.words[keys] {
-                if let Some(Later::Name(name)) = Word(*word).later() {
-                    *word = Word::new(Tag::Symbol, name.number()).0;
-                    named += 1;
-                }
-            }
-        }
-        // Names are keys of dicts, unless someone put one into another place.
-        if named == self.pending_places.len() {
-            let (mut slots, mut words) = std::mem::take(&mut self.halves);
-            if self.narrow(&mut slots, &mut words) {
-                return self.write(&[], 0, false, (slots, words), out).is_ok();
-            }
-            self.halves = (slots, words);
         }
         for place in &self.pending_places {
             let word = &mut self.words[*place as usize];
-            if Word(*word).tag() == Tag::Symbol {
-                *word = Word::named(Name::of_number(Word(*word).payload())).0;
+            if let Some(Later::Name(name)) = Word(*word).later() {
+                *word = Word::new(Tag::Symbol, name.number()).0;
             }
         }
+        let (mut slots, mut words) = std::mem::take(&mut self.halves);
+        if !self.narrow(&mut slots, &mut words) {
+            self.halves = (slots, words);
+        } else if self.write(&[], 0, false, (slots, words), out).is_ok() {
+            return true;
+        }
+        for place in &self.pending_places {
+            let word = &mut self.words[*place as usize];
+            *word = Word::named(Name::of_number(Word(*word).payload())).0;
+        }
         false
+    }
+
+    /// Whether all that is to be decided are names that are keys of dicts, and each just once; and none has a symbol already.
+    fn awaits_symbols(&self) -> bool {
+        let mut named = 0;
+        for block in self.blocks.iter().filter(|block| block.dict) {
+            for word in &self.words[block.at as usize..(block.at + block.len) as usize] {
+                match Word(*word).later() {
+                    Some(Later::Name(_)) => named += 1,
+                    None if Word(*word).tag() == Tag::Symbol => return false,
+                    _ => {}
+                }
+            }
+        }
+        // Whoever put something undecided into another place, or twice into one, has more places noted.
+        named == self.pending_places.len()
     }
 }
 
@@ -180,10 +189,10 @@ mod tests {
             if !self.names.contains(&name) {
                 self.names.push(name);
             }
-            Ok(self.known(name))
+            Ok(self.existing_symbol(name))
         }
 
-        fn known(&mut self, name: Name) -> Option<u32> {
+        fn existing_symbol(&mut self, name: Name) -> Option<u32> {
             self.names.iter().position(|known| *known == name).map(|at| self.first + at as u32)
         }
 
@@ -262,9 +271,9 @@ mod tests {
         packed.split_off(8)
     }
 
-    fn named(packed: &[u8]) -> NamedRecord<'_> {
+    fn named(packed: &[u8]) -> UnresolvedRecord<'_> {
         match Unpacked::new(packed).unwrap() {
-            Unpacked::Named(record) => record,
+            Unpacked::Unresolved(record) => record,
             Unpacked::Draft(draft) => panic!("{draft:?} is no small record"),
         }
     }
@@ -354,7 +363,7 @@ mod tests {
             };
             match Unpacked::new(&packed(drafted())).unwrap() {
                 Unpacked::Draft(draft) => assert_eq!(format!("{draft:?}"), format!("{:?}", drafted())),
-                Unpacked::Named(record) => panic!("{record:?} is not all that there is"),
+                Unpacked::Unresolved(record) => panic!("{record:?} is not all that there is"),
             }
         }
     }
