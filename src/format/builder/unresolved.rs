@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{NARROW_WORDS, Placement, ValueBuilder};
+use super::{Block, INDEXED_FROM, NARROW_WORDS, Placement, ValueBuilder};
 use crate::{
     error::{Error, Result},
     format::{
@@ -66,26 +66,52 @@ impl<'a> UnresolvedRecord<'a> {
     /// A builder of the same value, whose building has ended.
     pub(crate) fn builder(&self) -> Result<ValueBuilder> {
         let record = RecordView::access(&self.0)?;
-        let mut builder = ValueBuilder::new();
-        let root = Copier::new(record, &Numbered).copy(
-            &mut builder,
-            record.root()?,
-            &mut |builder, container| {
-                let (word, block) = builder.container(container.kind, container.len())?;
-                Ok(Placed::Here(word, block))
-            },
-        )?;
-        for block in builder.blocks.iter().filter(|block| block.dict) {
-            for at in block.at..block.at + block.len {
-                let word = Word(builder.words[at as usize]);
-                if word.tag() == Tag::Symbol {
-                    builder.words[at as usize] = Word::named(Name::of_number(word.payload())).0;
-                    builder.pending_places.push(at);
-                }
-            }
+        match widened(record) {
+            Some(builder) => Ok(builder),
+            None => copied(record),
         }
-        Ok(builder.ended(root))
     }
+}
+
+/// The builder that an archive was made of; `None` when some of that is lost, such as half the hash of a member.
+fn widened(record: RecordView<'_>) -> Option<ValueBuilder> {
+    let mut builder = ValueBuilder::new();
+    builder.words.clear();
+    builder.words.extend(record.narrow_words());
+    builder.slots.extend(record.narrow_slots());
+    builder.heap.extend_from_slice(record.heap());
+    let words = builder.words.len() as u32;
+    // Slots come in the order of their blocks.
+    let mut slots = builder.slots.iter().peekable();
+    let mut next = 1;
+    while next < words {
+        let len = builder.words[next as usize];
+        let kind = slots.next_if(|slot| slot.position == next).map(|slot| slot.kind);
+        if len > INDEXED_FROM && kind != Some(ContainerKind::List) {
+            return None;
+        }
+        let dict = kind == Some(ContainerKind::Dict);
+        let block = Block { at: next + 1, len, indexed: false, sorted: false, dict };
+        next = block.end();
+        builder.blocks.push(block);
+    }
+    if next != words || slots.next().is_some() {
+        return None;
+    }
+    builder.name_keys();
+    Some(builder)
+}
+
+/// A builder of a copy.
+fn copied(record: RecordView<'_>) -> Result<ValueBuilder> {
+    let mut builder = ValueBuilder::new();
+    let root =
+        Copier::new(record, &Numbered).copy(&mut builder, record.root()?, &mut |builder, container| {
+            let (word, block) = builder.container(container.kind, container.len())?;
+            Ok(Placed::Here(word, block))
+        })?;
+    builder.name_keys();
+    Ok(builder.ended(root))
 }
 
 /// Where the block of a container of a kind is, by the bytes of a slot.
@@ -140,6 +166,19 @@ impl ValueBuilder {
         false
     }
 
+    /// Puts the names back into the place of their numbers.
+    fn name_keys(&mut self) {
+        for block in self.blocks.iter().filter(|block| block.dict) {
+            for at in block.at..block.at + block.len {
+                let word = Word(self.words[at as usize]);
+                if word.tag() == Tag::Symbol {
+                    self.words[at as usize] = Word::named(Name::of_number(word.payload())).0;
+                    self.pending_places.push(at);
+                }
+            }
+        }
+    }
+
     /// Whether all that is to be decided are names that are keys of dicts, and each just once; and none has a symbol already.
     fn awaits_symbols(&self) -> bool {
         let mut named = 0;
@@ -161,7 +200,7 @@ impl ValueBuilder {
 mod tests {
     use super::*;
     use crate::format::{
-        builder::{Block, Draft, Role, Unpacked},
+        builder::{Draft, Role, Unpacked},
         key::KeyBytes,
         name::known,
         record::Node,
@@ -301,7 +340,7 @@ mod tests {
 
     #[test]
     fn what_waited_is_stored_as_if_it_had_not() {
-        for keys in [0, 1, 8, 16, 17, 40] {
+        for keys in [0, 1, 7, 8, 16, 17, 40] {
             let (builder, root) = value(keys);
             let mut symbols = Symbols::from(0);
             let at_once = builder.ended(root).archive_behind(b"front", &mut symbols).unwrap().0;
@@ -313,7 +352,7 @@ mod tests {
 
     #[test]
     fn names_without_symbols_and_large_symbols_are_placed_by_a_builder() {
-        for keys in [0, 1, 8, 16, 17, 40] {
+        for keys in [0, 1, 7, 8, 16, 17, 40] {
             for first in [4090, 1 << 20] {
                 let packed = packed(drafted(value(keys)));
                 let record = named(&packed);

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Numbers, RecordView};
+use super::{Numbers, RecordView, Slot};
 use crate::error::{Error, Result};
 
 /// The root of the archive, which is its end.
@@ -48,6 +48,22 @@ impl RecordView<'_> {
         if let Some(root) = payload.last_chunk_mut::<ROOT>() {
             root[ID..WIDE].copy_from_slice(&id.to_le_bytes());
         }
+    }
+
+    /// The words of a record that has them in 16 bits.
+    pub(in crate::format) fn narrow_words(&self) -> impl ExactSizeIterator<Item = u32> {
+        self.words.bytes.as_chunks().0.iter().map(|word| u16::from_le_bytes(*word).into())
+    }
+
+    /// The slots of such a record.
+    pub(in crate::format) fn narrow_slots(&self) -> impl ExactSizeIterator<Item = Slot> {
+        let slots = self.slots.bytes.as_chunks().0.iter();
+        slots.map(|slot| Slot::decode(u16::from_le_bytes(*slot).into(), Slot::NARROW))
+    }
+
+    /// What does not fit in words.
+    pub(in crate::format) fn heap(&self) -> &[u8] {
+        self.heap
     }
 
     /// Where in the payload the slots lie that the record has.
