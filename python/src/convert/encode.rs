@@ -116,12 +116,19 @@ fn numbers(list: &Bound<'_, PyList>) -> Option<oocmap::Result<Draft>> {
     }
     let first = list.get_item(0).ok()?;
     if first.is_exact_instance_of::<PyInt>() {
-        let int = |item: Bound<'_, PyAny>| item.cast_exact::<PyInt>().ok()?.extract().ok();
-        list.iter().map(int).collect::<Option<_>>().map(Draft::ints)
+        all(list, |item| item.cast_exact::<PyInt>().ok()?.extract().ok()).map(Draft::ints)
     } else {
-        let float = |item: Bound<'_, PyAny>| Some(item.cast_exact::<PyFloat>().ok()?.value());
-        list.iter().map(float).collect::<Option<_>>().map(Draft::floats)
+        all(list, |item| Some(item.cast_exact::<PyFloat>().ok()?.value())).map(Draft::floats)
     }
+}
+
+/// What all elements of a list are, if all are such.
+fn all<'py, T>(list: &Bound<'py, PyList>, one: impl Fn(&Bound<'py, PyAny>) -> Option<T>) -> Option<Vec<T>> {
+    let mut all = Vec::with_capacity(list.len());
+    for item in list {
+        all.push(one(&item)?);
+    }
+    Some(all)
 }
 
 /// Room for more than this, of each kind, is not kept for the next conversion.

@@ -73,6 +73,11 @@ impl<'a> Packer<'a> {
         self.pieces.len()
     }
 
+    /// Takes the leaves out that are full.
+    pub(super) fn take_full(&mut self) -> Vec<Piece> {
+        std::mem::take(&mut self.pieces)
+    }
+
     /// Adds a run of elements. The number tells the sources apart.
     pub(super) fn add(&mut self, number: usize, run: &Run<'a>) -> Result<()> {
         if let Some(bytes) = run.bytes()

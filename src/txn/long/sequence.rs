@@ -45,7 +45,7 @@ use self::{
 use super::{
     elements::{Elements, Run, Source},
     leaf::Leaf,
-    packing::{Packer, pack},
+    packing::Packer,
     place::Place,
 };
 use crate::{
@@ -54,6 +54,9 @@ use crate::{
     store::{ReadTables, Table},
     txn::changes::Changes,
 };
+
+/// So many numbers are packed at a time.
+const TOGETHER: usize = 1 << 12;
 
 /// Makes a sequence of elements: a list, or a byte array.
 ///
@@ -71,10 +74,21 @@ pub(crate) fn create(
     elements: &Elements,
 ) -> Result<()> {
     assert!(matches!(kind, ContainerKind::List | ContainerKind::ByteArray), "a {kind:?} is no long sequence");
-    let pieces = pack(kind, &[Run { source: elements.source()?, range: 0..elements.len() }])?;
-    let header = Header::new(kind, elements.len() as u64);
+    let (source, len) = (elements.source()?, elements.len());
+    let header = Header::new(kind, len as u64);
+    let mut packer = Packer::new(kind);
     let mut writer = TreeWriter::new(tables, place, header, Vec::new());
-    let leaves = writer.put_leaves(pieces)?;
+    let mut leaves = Vec::new();
+    if let Elements::Mixed { .. } = elements {
+        packer.add(0, &Run { source, range: 0..len })?;
+    } else {
+        // Nothing can be wrong with numbers and bytes, so leaves need not wait until all are made.
+        for start in (0..len).step_by(TOGETHER) {
+            packer.add(0, &Run { source, range: start..len.min(start + TOGETHER) })?;
+            leaves.extend(writer.put_leaves(packer.take_full())?);
+        }
+    }
+    leaves.extend(writer.put_leaves(packer.finish()?)?);
     writer.grow(leaves, 1)?;
     writer.finish()
 }

@@ -3,6 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::txn::long::packing::pack;
 
 /// A tree with two levels of branches, and leaves of each kind.
 fn sample() -> MemoryTables {
